@@ -1,0 +1,225 @@
+package tuf
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// Limits on names: OCI's, and a whole name short enough for any file system.
+const (
+	maxNameLength = 255 // a repository's whole name, as in the OCI distribution spec
+	maxTagLength  = 128 // OCI distribution spec, "Pulling manifests"
+)
+
+var (
+	// hostPattern is a registry's host: labels, IPv4 or bracketed IPv6, and a port.
+	hostPattern = regexp.MustCompile(`^(?:(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?$`)
+	// componentPattern is one path component of an OCI repository name.
+	componentPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
+	tagPattern       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+	digestPattern    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+)
+
+// An Image is a reference in canonical form: a full repository name, and a tag,
+// a digest, both or neither.
+type Image struct {
+	Repository string // "docker.io/library/alpine"
+	Tag        string // "3.20", or ""
+	Digest     string // "sha256:" and 64 hex digits, or ""
+}
+
+// String returns the reference: repository[:tag][@digest].
+func (i Image) String() string {
+	s := i.Repository
+	if i.Tag != "" {
+		s += ":" + i.Tag
+	}
+	if i.Digest != "" {
+		s += "@" + i.Digest
+	}
+	return s
+}
+
+func nameRefusal(format string, args ...any) error {
+	return &Refusal{Rule: RuleName, Clause: "OCI distribution spec, names", Detail: fmt.Sprintf(format, args...)}
+}
+
+// ParseImage reads what a person types: "alpine", "alpine:3.20",
+// "localhost:5000/team/app:1.0@sha256:...". A host is a first component with a
+// dot, a colon or the word localhost; without one the host is docker.io, and a
+// bare name there stands below library/. A missing tag stays missing. It returns
+// a *Refusal with RuleName for what is not a reference.
+func ParseImage(s string) (Image, error) {
+	var image Image
+	rest := s
+	if name, digest, ok := strings.Cut(rest, "@"); ok {
+		if err := CheckDigest(digest); err != nil {
+			return Image{}, nameRefusal("%q: %v", clip(s), err)
+		}
+		rest, image.Digest = name, digest
+	}
+	// A colon after the last slash starts the tag; before it, a port.
+	if colon := strings.LastIndexByte(rest, ':'); colon > strings.LastIndexByte(rest, '/') {
+		image.Tag, rest = rest[colon+1:], rest[:colon]
+		if err := CheckTag(image.Tag); err != nil {
+			return Image{}, nameRefusal("%q: %v", clip(s), err)
+		}
+	}
+	repository, err := ParseRepository(rest)
+	if err != nil {
+		return Image{}, err
+	}
+	image.Repository = repository
+	return image, nil
+}
+
+// ParseRepository reads a repository's name as a person types it and returns its
+// canonical form: "alpine" is docker.io/library/alpine. index.docker.io is
+// docker.io.
+func ParseRepository(s string) (string, error) {
+	host, rest, ok := strings.Cut(s, "/")
+	if !ok || (!strings.ContainsAny(host, ".:") && host != "localhost") {
+		host, rest = "docker.io", s
+	}
+	host = strings.ToLower(host)
+	if host == "index.docker.io" || host == "registry-1.docker.io" {
+		host = "docker.io"
+	}
+	if host == "docker.io" && !strings.Contains(rest, "/") {
+		rest = "library/" + rest
+	}
+	name := host + "/" + rest
+	if err := CheckRepository(name); err != nil {
+		return "", nameRefusal("%q is not a repository's name: %s", clip(s), detail(err))
+	}
+	return name, nil
+}
+
+// CheckRepository refuses what is not the canonical full name of a repository.
+// Servers run it on the raw path, before any routing or SQL.
+func CheckRepository(name string) error {
+	if len(name) > maxNameLength {
+		return nameRefusal("a repository's name has at most %d characters, not %d", maxNameLength, len(name))
+	}
+	host, rest, ok := strings.Cut(name, "/")
+	if !ok || rest == "" {
+		return nameRefusal("%q has no host and path, such as registry.example.com/team/app", clip(name))
+	}
+	if !hostPattern.MatchString(host) || (!strings.ContainsAny(host, ".:") && host != "localhost") {
+		return nameRefusal("%q is not a registry's host (lower case, with a dot or a port, or localhost)", clip(host))
+	}
+	for component := range strings.SplitSeq(rest, "/") {
+		if !componentPattern.MatchString(component) {
+			return nameRefusal("%q may not be a part of a repository's name (lower-case letters and digits, single '.', '_' and '-' between them)", clip(component))
+		}
+		// DESIGN, section 4: it would collide with a metadata file in a mirror's folders.
+		if strings.HasSuffix(component, ".json") {
+			return nameRefusal("a part of a repository's name may not end in .json, as %q does", clip(component))
+		}
+	}
+	if canonical := host == "index.docker.io" || (host == "docker.io" && !strings.Contains(rest, "/")); canonical {
+		return nameRefusal("%q is not in canonical form (docker.io/library/NAME)", clip(name))
+	}
+	return nil
+}
+
+// CheckTag refuses what is not a tag.
+func CheckTag(tag string) error {
+	if len(tag) > maxTagLength || !tagPattern.MatchString(tag) {
+		return nameRefusal("%q is not a tag (letters, digits, '_', '.', '-', up to %d of them)", clip(tag), maxTagLength)
+	}
+	return nil
+}
+
+// CheckDigest refuses what is not "sha256:" and 64 lower-case hex digits, the
+// one digest form of the profile.
+func CheckDigest(digest string) error {
+	if !digestPattern.MatchString(digest) {
+		return nameRefusal("%q is not a digest (sha256: and 64 lower-case hex digits)", clip(digest))
+	}
+	return nil
+}
+
+// TagPath returns the target path of a tag, repository:tag.
+func TagPath(repository, tag string) string { return repository + ":" + tag }
+
+// RecordPath returns the target path of the record that digest was signed under
+// tag, repository:tag@sha256:HEX. It outlives the tag's move to another digest.
+func RecordPath(repository, tag, digest string) string {
+	return repository + ":" + tag + "@" + digest
+}
+
+// ParsePath reads a target path back. It returns a *Refusal with RulePath for
+// what is neither a tag's path nor a record's.
+func ParsePath(p string) (Image, error) {
+	image, err := ParseImage(p)
+	if err == nil && (image.Tag == "" || image.String() != p) {
+		err = nameRefusal("%q is not in canonical form", clip(p))
+	}
+	if err != nil {
+		return Image{}, &Refusal{Rule: RulePath, Clause: "Signet profile: target paths",
+			Detail: fmt.Sprintf("target path %q is neither REPOSITORY:TAG nor REPOSITORY:TAG@DIGEST: %s", clip(p), detail(err))}
+	}
+	return image, nil
+}
+
+// CheckPattern refuses what is not a pattern of repository names: a name in
+// whose components '*' and '?' stand for characters other than '/', and which
+// may end in '/**' for everything below.
+func CheckPattern(pattern string) error {
+	plain := strings.TrimSuffix(pattern, "/**")
+	plain = strings.NewReplacer("*", "x", "?", "x").Replace(plain)
+	if plain == "" || plain == "xx" || !strings.Contains(plain, "/") {
+		plain += "/x" // "registry.example.com/**"
+	}
+	if pattern == "**" {
+		return nil
+	}
+	if err := CheckRepository(plain); err != nil {
+		return nameRefusal("%q is not a pattern of repository names: %s", clip(pattern), detail(err))
+	}
+	return nil
+}
+
+// MatchName tells whether a canonical repository name fits pattern: '*' and '?'
+// match within one component, a last '/**' matches everything below, '**' alone
+// matches every name.
+func MatchName(pattern, repository string) bool {
+	if pattern == "**" {
+		return true
+	}
+	patterns, names := strings.Split(pattern, "/"), strings.Split(repository, "/")
+	if last := len(patterns) - 1; patterns[last] == "**" {
+		if len(names) <= last {
+			return false
+		}
+		patterns, names = patterns[:last], names[:last]
+	}
+	if len(patterns) != len(names) {
+		return false
+	}
+	for i := range patterns {
+		if ok, err := path.Match(patterns[i], names[i]); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// detail returns a refusal's detail alone, without clause, for wrapping.
+func detail(err error) string {
+	if r, ok := err.(*Refusal); ok {
+		return r.Detail
+	}
+	return err.Error()
+}
+
+// clip shortens what a stranger sent, so that it cannot flood an error.
+func clip(s string) string {
+	if len(s) > 120 {
+		return s[:117] + "..."
+	}
+	return s
+}

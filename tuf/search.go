@@ -1,0 +1,194 @@
+package tuf
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// MaxRoles is how many roles one search visits at most (§5.6.7.1 leaves the
+// number to the client). It bounds what a hostile tree of delegations costs.
+const MaxRoles = 256
+
+// A Match is where the search for a target path ended.
+type Match struct {
+	Path   string // the target path that was searched
+	Role   string // the role that lists it: "targets" or a signer's name
+	Target Target
+}
+
+// A LoadFunc fetches the file of role, to which delegator delegates, and hands it
+// to Trusted.UpdateRole.
+type LoadFunc func(role, delegator string) error
+
+// Search finds what target path p means, in the order of §5.6.7: targets first,
+// then the roles it delegates to, depth first, in the order in which they stand,
+// each only for the paths that were delegated to it, and no further than a
+// terminating delegation. load is called for every role that was not verified
+// under its delegator yet. It returns a *Refusal with RuleAbsent when signed
+// metadata proves that nothing is listed, and load's error as it is.
+func (t *Trusted) Search(p string, load LoadFunc) (*Match, error) {
+	visited := map[string]bool{}
+	found, _, err := t.search(p, edge{RoleTargets, RoleRoot}, visited, load)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, &Refusal{Repository: t.repository, Role: RoleTargets, Version: t.roleVersion(RoleTargets), Rule: RuleAbsent, Clause: "TUF §5.6.7",
+			Detail: fmt.Sprintf("nothing is signed under %q", clip(p))}
+	}
+	return found, nil
+}
+
+func (t *Trusted) roleVersion(role string) int64 {
+	if targets := t.set.Targets[role]; targets != nil {
+		return targets.Signed.Version
+	}
+	return 0
+}
+
+// search visits one role and then those below it. stop says that a terminating
+// delegation ended the search without a match.
+func (t *Trusted) search(p string, at edge, visited map[string]bool, load LoadFunc) (found *Match, stop bool, err error) {
+	if visited[at.role] {
+		return nil, false, nil // §5.6.7.1: a role is visited once, which also ends cycles
+	}
+	if len(visited) >= MaxRoles {
+		return nil, false, &Refusal{Repository: t.repository, Role: at.role, Rule: RuleLimit, Clause: "TUF §5.6.7.1",
+			Detail: fmt.Sprintf("the search for %q visited %d roles without an end", clip(p), MaxRoles)}
+	}
+	visited[at.role] = true
+	role, err := t.loaded(at, load)
+	if err != nil {
+		return nil, false, err
+	}
+	if file, ok := role.Signed.Targets[p]; ok {
+		target, err := targetOf(file)
+		if err != nil {
+			return nil, false, t.refuse(err, at.role, role.Signed.Version, "TUF §4.5")
+		}
+		return &Match{Path: p, Role: at.role, Target: target}, false, nil
+	}
+	for _, next := range delegatesFor(role.Signed.Delegations, p) {
+		found, stop, err := t.search(p, edge{next.Name, at.role}, visited, load)
+		if err != nil || found != nil || stop || next.Terminating {
+			return found, stop || next.Terminating, err // §5.6.7.2.1
+		}
+	}
+	return nil, false, nil
+}
+
+// loaded returns the file at the end of an edge, asking load for it if need be.
+// The file is verified once for each delegator, not once for all.
+func (t *Trusted) loaded(at edge, load LoadFunc) (*Targets, error) {
+	if !t.edges[at] {
+		if err := load(at.role, at.delegator); err != nil {
+			return nil, err
+		}
+		if !t.edges[at] {
+			return nil, fmt.Errorf("load of %s under %s returned without handing it to UpdateRole", at.role, at.delegator)
+		}
+	}
+	return t.set.Targets[at.role], nil
+}
+
+// Walk visits targets and then every named role below it, in the order of the
+// search for a path that all may sign, and calls visit with each. It answers
+// questions that name no path: which tags are signed, under which tag is a digest
+// trusted. Hash bins are visited too, up to MaxRoles roles in all.
+func (t *Trusted) Walk(load LoadFunc, visit func(role, delegator string, targets *Targets) error) error {
+	return t.walk(edge{RoleTargets, RoleRoot}, map[string]bool{}, load, visit)
+}
+
+func (t *Trusted) walk(at edge, visited map[string]bool, load LoadFunc, visit func(string, string, *Targets) error) error {
+	if visited[at.role] {
+		return nil
+	}
+	if len(visited) >= MaxRoles {
+		return &Refusal{Repository: t.repository, Role: at.role, Rule: RuleLimit, Clause: "TUF §5.6.7.1",
+			Detail: fmt.Sprintf("the tree has more than %d roles; ask for a tag instead", MaxRoles)}
+	}
+	visited[at.role] = true
+	role, err := t.loaded(at, load)
+	if err != nil {
+		return err
+	}
+	if err := visit(at.role, at.delegator, role); err != nil {
+		return err
+	}
+	for _, name := range delegateNames(role.Signed.Delegations, MaxRoles) {
+		if err := t.walk(edge{name, at.role}, visited, load, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delegateNames lists the roles that d delegates to, at most limit+1 of them.
+func delegateNames(d *metadata.Delegations, limit int) []string {
+	var names []string
+	if d == nil {
+		return nil
+	}
+	for _, role := range d.Roles {
+		names = append(names, role.Name)
+	}
+	if d.Roles == nil && d.SuccinctRoles != nil {
+		if d.SuccinctRoles.BitLength > 12 {
+			// More bins than any walk visits; naming them all would cost memory.
+			bins := *d.SuccinctRoles
+			bins.BitLength = 12
+			return bins.GetRoles()
+		}
+		names = d.SuccinctRoles.GetRoles()
+	}
+	return names[:min(len(names), limit+1)]
+}
+
+// delegatesFor lists the roles that d trusts for path p, in order.
+func delegatesFor(d *metadata.Delegations, p string) []metadata.RoleResult {
+	if d == nil {
+		return nil
+	}
+	if d.Roles == nil && d.SuccinctRoles != nil {
+		return d.SuccinctRoles.GetRolesForTarget(p)
+	}
+	var roles []metadata.RoleResult
+	for _, role := range d.Roles {
+		if Delegated(role, p) {
+			roles = append(roles, metadata.RoleResult{Name: role.Name, Terminating: role.Terminating})
+		}
+	}
+	return roles
+}
+
+// Delegated tells whether role may sign target path p: one of its paths matches,
+// or one of its path_hash_prefixes begins the hex SHA-256 of p (§4.5). Wildcards
+// do not match '/'.
+func Delegated(role metadata.DelegatedRole, p string) bool {
+	for _, pattern := range role.Paths {
+		if matchPath(pattern, p) {
+			return true
+		}
+	}
+	if len(role.PathHashPrefixes) == 0 {
+		return false
+	}
+	sum := sha256.Sum256([]byte(p))
+	hash := hex.EncodeToString(sum[:])
+	for _, prefix := range role.PathHashPrefixes {
+		if prefix != "" && strings.HasPrefix(hash, strings.ToLower(prefix)) {
+			return true
+		}
+	}
+	return false
+}
+
+func matchPath(pattern, p string) bool {
+	ok, err := path.Match(pattern, p)
+	return err == nil && ok
+}

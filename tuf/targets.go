@@ -1,0 +1,206 @@
+package tuf
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// A Target is what a tag means: one manifest or index, by digest and length.
+type Target struct {
+	Digest      string            // "sha256:" and 64 hex digits; "" when the entry has no sha256
+	Length      int64             // bytes of the manifest or index
+	MediaType   string            // of the manifest or index, "" when not said
+	Annotations map[string]string // what the publisher added
+}
+
+// targetCustom is the form of `custom` in our targets (§4.5 leaves it to us).
+type targetCustom struct {
+	MediaType   string            `json:"mediaType,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// targetOf reads an entry of targets. Entries of other tools may carry another
+// custom, or none; only digest and length are then known.
+func targetOf(file *metadata.TargetFiles) (Target, error) {
+	t := Target{Length: file.Length}
+	if sum, ok := file.Hashes["sha256"]; ok {
+		if len(sum) != 32 {
+			return Target{}, shapeRefusal("TUF §4.5", "a sha256 of %d bytes", len(sum))
+		}
+		t.Digest = "sha256:" + hex.EncodeToString(sum)
+	}
+	if file.Custom != nil {
+		var custom targetCustom
+		if json.Unmarshal(*file.Custom, &custom) == nil {
+			t.MediaType, t.Annotations = custom.MediaType, custom.Annotations
+		}
+	}
+	return t, nil
+}
+
+// entry returns the target as an entry of targets.
+func (t Target) entry() (*metadata.TargetFiles, error) {
+	if err := CheckDigest(t.Digest); err != nil {
+		return nil, err
+	}
+	if t.Length < 1 {
+		return nil, shapeRefusal("TUF §4.5", "a manifest of %d bytes", t.Length)
+	}
+	sum, err := hex.DecodeString(strings.TrimPrefix(t.Digest, "sha256:"))
+	if err != nil {
+		return nil, err
+	}
+	file := &metadata.TargetFiles{Length: t.Length, Hashes: metadata.Hashes{"sha256": sum}}
+	if t.MediaType != "" || len(t.Annotations) > 0 {
+		raw, err := json.Marshal(targetCustom{MediaType: t.MediaType, Annotations: t.Annotations})
+		if err != nil {
+			return nil, err
+		}
+		file.Custom = (*json.RawMessage)(&raw)
+	}
+	return file, nil
+}
+
+// SetTarget makes repository:tag mean target in md, and adds the record of this
+// digest under the tag, which stays when the tag moves on.
+func SetTarget(md *Targets, repository, tag string, target Target) error {
+	if err := CheckTag(tag); err != nil {
+		return err
+	}
+	for _, p := range []string{TagPath(repository, tag), RecordPath(repository, tag, target.Digest)} {
+		file, err := target.entry()
+		if err != nil {
+			return err
+		}
+		md.Signed.Targets[p] = file
+	}
+	return nil
+}
+
+// RemoveTag withdraws a tag from md. Without a digest the tag and every record
+// under it go; with one, the record of that digest goes, and the tag too if it
+// means that digest. It returns the paths that it removed, sorted; none means
+// that md lists nothing of the kind.
+func RemoveTag(md *Targets, repository, tag, digest string) []string {
+	var removed []string
+	for p, file := range md.Signed.Targets {
+		image, err := ParsePath(p)
+		if err != nil || image.Repository != repository || image.Tag != tag {
+			continue
+		}
+		target, err := targetOf(file)
+		if digest == "" || image.Digest == digest || (image.Digest == "" && err == nil && target.Digest == digest) {
+			removed = append(removed, p)
+		}
+	}
+	for _, p := range removed {
+		delete(md.Signed.Targets, p)
+	}
+	slices.Sort(removed)
+	return removed
+}
+
+// An Entry is one target path of a role and what it means.
+type Entry struct {
+	Path   string
+	Image  Image // the path, read; zero for a path of another tool
+	Target Target
+}
+
+// Entries lists the targets in md, sorted by path.
+func Entries(md *Targets) []Entry {
+	entries := make([]Entry, 0, len(md.Signed.Targets))
+	for _, p := range slices.Sorted(maps.Keys(md.Signed.Targets)) {
+		target, err := targetOf(md.Signed.Targets[p])
+		if err != nil {
+			continue
+		}
+		image, err := ParsePath(p)
+		if err != nil {
+			image = Image{}
+		}
+		entries = append(entries, Entry{Path: p, Image: image, Target: target})
+	}
+	return entries
+}
+
+// A Change is one difference between what a role's targets said and say.
+type Change struct {
+	Path string
+	Old  *Target // nil: the path is new
+	New  *Target // nil: the path goes
+}
+
+// Diff lists what changes from old to new, sorted by path. old may be nil.
+func Diff(old, new *Targets) []Change {
+	before, after := map[string]Target{}, map[string]Target{}
+	if old != nil {
+		for _, e := range Entries(old) {
+			before[e.Path] = e.Target
+		}
+	}
+	for _, e := range Entries(new) {
+		after[e.Path] = e.Target
+	}
+	var changes []Change
+	paths := maps.Clone(before)
+	maps.Copy(paths, after)
+	for _, p := range slices.Sorted(maps.Keys(paths)) {
+		was, had := before[p]
+		is, has := after[p]
+		change := Change{Path: p}
+		if had {
+			change.Old = &was
+		}
+		if has {
+			change.New = &is
+		}
+		if had != has || !was.equal(is) {
+			changes = append(changes, change)
+		}
+	}
+	return changes
+}
+
+func (t Target) equal(u Target) bool {
+	return t.Digest == u.Digest && t.Length == u.Length && t.MediaType == u.MediaType && maps.Equal(t.Annotations, u.Annotations)
+}
+
+// checkTargets holds a targets or signer's file to the profile: every path is of
+// this repository, has exactly one sha256, and a record names its own digest.
+func checkTargets(repository, role string, md *Targets) error {
+	refuse := func(rule Rule, format string, args ...any) error {
+		return &Refusal{Repository: repository, Role: role, Version: md.Signed.Version, Rule: rule,
+			Clause: "Signet profile: target paths", Detail: fmt.Sprintf(format, args...)}
+	}
+	for p, file := range md.Signed.Targets {
+		image, err := ParsePath(p)
+		if err != nil {
+			return refuse(RulePath, "%s", detail(err))
+		}
+		if image.Repository != repository {
+			return refuse(RulePath, "target path %q belongs to another repository", clip(p))
+		}
+		if len(file.Hashes) != 1 || len(file.Hashes["sha256"]) != 32 || file.Length < 1 {
+			return refuse(RuleShape, "the target %q has other than one sha256 and a length above zero", clip(p))
+		}
+		target, err := targetOf(file)
+		if err != nil {
+			return refuse(RuleShape, "the target %q: %s", clip(p), detail(err))
+		}
+		if image.Digest != "" && image.Digest != target.Digest {
+			return refuse(RulePath, "the record %q is of another digest, %s", clip(p), target.Digest)
+		}
+	}
+	return nil
+}
+
+// utc drops what TUF's date form cannot say (§4.2): zone and fractions.
+func utc(at time.Time) time.Time { return at.UTC().Truncate(time.Second) }
