@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -276,18 +275,4 @@ func oneForm(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	return json.Marshal(v)
-}
-
-// checkOneForm refuses bytes that are not their own one form. If a second byte
-// string could carry the same signature, a server could show one to the auditor
-// and another to the verifier.
-func checkOneForm(data []byte) error {
-	again, err := oneForm(data)
-	if err == nil && !bytes.Equal(again, data) {
-		err = errors.New("the file is not in canonical form: sorted members, no space, integers only")
-	}
-	if err != nil {
-		return &Refusal{Rule: RuleCanonical, Clause: "Signet profile: canonical bytes", Detail: err.Error()}
-	}
-	return nil
 }

@@ -48,7 +48,7 @@ type PublishRules struct {
 }
 
 // DefaultMaxLife is the furthest expiry that a publish may ask for.
-var DefaultMaxLife = func(role string) time.Duration {
+func DefaultMaxLife(role string) time.Duration {
 	const day = 24 * time.Hour
 	switch role {
 	case RoleRoot:

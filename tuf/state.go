@@ -32,3 +32,42 @@ func CheckState(repository string, s *State, now time.Time, limits Limits) (*Tru
 	}
 	return t, nil
 }
+
+// CheckTree verifies what a snapshot is to list, as a client would, but without
+// judging time: every role below targets by the keys of whoever delegates to it,
+// each path inside of what the role may sign, all names of this repository. root
+// is trusted already. It returns the names of the roles that are reachable, with
+// their parsed files; roles that were removed from the tree are not among them.
+//
+// The signer runs it: it must not become an oracle that vouches for anything
+// that a client would refuse (DESIGN, section 5).
+func CheckTree(repository string, root *Root, roles map[string]File, limits Limits) (tree map[string]*Targets, err error) {
+	defer recoverShape(&err)
+	if name := RepositoryOf(root); name != repository {
+		return nil, &Refusal{Repository: repository, Role: RoleRoot, Version: root.Signed.Version, Rule: RuleRepository,
+			Clause: "Signet profile: " + MemberRepository, Detail: fmt.Sprintf("root names the repository %q", clip(name))}
+	}
+	p := publish{
+		repository: repository,
+		cur:        &State{Roles: roles},
+		rules:      PublishRules{Limits: limits.orDefault()},
+		effective:  root,
+		fresh:      map[string]bool{},
+	}
+	for name, file := range roles {
+		targets, err := ReadTargets(file.Bytes)
+		if err == nil && targets.Signed.Version != file.Version {
+			err = p.refuse(name, file.Version, RuleVersion, "Signet publish", "the file states version %d", targets.Signed.Version)
+		}
+		if err == nil {
+			err = checkTargets(repository, name, targets)
+		}
+		if err != nil {
+			return nil, p.named(err, file)
+		}
+	}
+	if err := p.checkRoles(); err != nil {
+		return nil, err
+	}
+	return p.tree, nil
+}
