@@ -1,0 +1,105 @@
+package card
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// The validity of Yubico's own attestation certificates.
+const (
+	attestedFrom  = "2016-03-14T00:00:00Z"
+	attestedUntil = "2052-04-17T00:00:00Z"
+)
+
+// yubico is the arc below which the attestation's extensions stand.
+func yubico(n int) asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 41482, 3, n}
+}
+
+// equip gives a new card its attestation key (F9) and a certificate for it.
+func (c *Card) equip(maker *Maker) error {
+	key, err := maker.newKey()
+	if err != nil {
+		return fmt.Errorf("make attestation key: %w", err)
+	}
+	der, err := maker.certify(key.Public())
+	if err != nil {
+		return fmt.Errorf("certify attestation key: %w", err)
+	}
+	c.changed = true
+	c.state.keys[slotAttestation] = &slotKey{key: ecdsaKey{key}, PIN: pinNever, Touch: touchNever, Origin: originImported}
+	c.state.Objects[objectAttestation] = certificateObject(der)
+	return nil
+}
+
+// attest is Yubico's ATTEST: a certificate, by the key in F9, which says that the
+// key in the slot was made on this card, and what its use demands.
+func (c *Card) attest(cmd Command) ([]byte, error) {
+	if cmd.P2 != 0 {
+		return nil, StatusWrongParameters
+	}
+	slot, maker := c.state.keys[cmd.P1], c.state.keys[slotAttestation]
+	if slot == nil || slot.Origin != originGenerated || maker == nil {
+		return nil, StatusWrongData
+	}
+	der, err := readCertificateObject(c.state.Objects[objectAttestation])
+	if err != nil {
+		return nil, StatusWrongData
+	}
+	issuer, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, StatusWrongData
+	}
+	issuer.SubjectKeyId = nil // real keys send no authority key identifier
+
+	serial, err := asn1.Marshal(int64(c.serial))
+	if err != nil {
+		return nil, StatusTrouble
+	}
+	template := &x509.Certificate{
+		SerialNumber: randomSerial(),
+		Subject:      name(fmt.Sprintf("YubiKey PIV Attestation %02x", cmd.P1)),
+		NotBefore:    issuer.NotBefore,
+		NotAfter:     issuer.NotAfter,
+		ExtraExtensions: []pkix.Extension{
+			{Id: yubico(3), Value: c.firmware.bytes()},
+			{Id: yubico(7), Value: serial},
+			{Id: yubico(8), Value: []byte{slot.PIN, slot.Touch}},
+			{Id: yubico(9), Value: []byte{c.formFactor}},
+		},
+	}
+	der, err = x509.CreateCertificate(rand.Reader, template, issuer, slot.key.crypto().Public(), maker.key.crypto())
+	if err != nil {
+		return nil, StatusWrongData
+	}
+	return der, nil
+}
+
+// name is CN=common as UTF8String, the way a YubiKey writes it.
+func name(common string) pkix.Name {
+	return pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{
+		Type:  asn1.ObjectIdentifier{2, 5, 4, 3},
+		Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(common)},
+	}}}
+}
+
+// randomSerial is a positive number of sixteen bytes.
+func randomSerial() *big.Int {
+	b := make([]byte, 16)
+	rand.Read(b)
+	b[0] = b[0]&0x7F | 0x40
+	return new(big.Int).SetBytes(b)
+}
+
+func mustTime(s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		panic(err) // the two constants above
+	}
+	return t
+}
