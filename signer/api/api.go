@@ -1,0 +1,155 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/secure-systems-lab/go-securesystemslib/cjson"
+
+	"github.com/signet-trust/signet/tuf"
+)
+
+// Limits of one request.
+const (
+	// MaxBody is the most bytes of one request or answer.
+	MaxBody = 64 << 20
+	// MaxRoots is the most root files in one SignRequest.
+	MaxRoots = 1024
+	// MaxRoles is the most role files in one SignRequest: all that the tree of
+	// delegations may have, and as many again that were removed from it.
+	MaxRoles = 2 * tuf.MaxRoles
+)
+
+// ErrUnavailable says that the signer was not reached, or could not do its work:
+// nothing was decided, and asking again later may succeed.
+var ErrUnavailable = errors.New("signer unavailable")
+
+// ErrBadRequest says that a request makes no sense, whatever the signer knows.
+var ErrBadRequest = errors.New("bad request to the signer")
+
+// Identity is who a signer is. Its key is shown and pinned at login.
+type Identity struct {
+	Key           *tuf.Key      // signs the online keys that the signer hands out
+	SnapshotLife  time.Duration // how long a snapshot lives when just signed
+	TimestampLife time.Duration // how long a timestamp lives
+}
+
+// OnlineKey is a key that the signer holds for one role of one repository, with
+// the signer's word for it.
+type OnlineKey struct {
+	Repository string   `json:"repository"`
+	Role       string   `json:"role"` // tuf.RoleSnapshot or tuf.RoleTimestamp
+	Key        *tuf.Key `json:"key"`
+	Signature  []byte   `json:"signature"` // by the identity key, over OnlineKeyPayload
+}
+
+// OnlineKeyPayload returns the bytes that the identity key signs for an online
+// key: the canonical JSON of its type, the key, the repository and the role.
+func OnlineKeyPayload(repository, role string, key *tuf.Key) ([]byte, error) {
+	return cjson.EncodeCanonical(map[string]any{
+		"_type":      "signet-online-key",
+		"key":        key,
+		"repository": repository,
+		"role":       role,
+	})
+}
+
+// Verify refuses an online key that identity did not sign for just this
+// repository and role. The caller still compares both with what it asked for.
+func (k OnlineKey) Verify(identity *tuf.Key) error {
+	if k.Key == nil || identity == nil {
+		return k.refuse("there is no key")
+	}
+	payload, err := OnlineKeyPayload(k.Repository, k.Role, k.Key)
+	if err != nil {
+		return err
+	}
+	if err := identity.Verify(payload, k.Signature); err != nil {
+		return k.refuse(fmt.Sprintf("key %s is not signed by the signer's identity %s", k.Key.ID(), identity.ID()))
+	}
+	return nil
+}
+
+func (k OnlineKey) refuse(detail string) error {
+	return &tuf.Refusal{Repository: k.Repository, Role: k.Role, Rule: tuf.RuleOnlineKey, Clause: "DESIGN §5", Detail: detail}
+}
+
+// SignRequest shows the signer all that a snapshot is to list, and the roots
+// that prove it.
+type SignRequest struct {
+	Repository string
+	// Roots are root files in ascending order, the newest last: every one above
+	// the newest that the signer accepted. Older ones may be there too.
+	Roots [][]byte
+	// Roles are all files that the snapshot lists: targets, every signer, and
+	// the last file of each signer that was removed.
+	Roles []tuf.File
+}
+
+// RefreshRequest asks for a fresh timestamp. It names the snapshot that the
+// server has, so that a signer that is ahead of it says so.
+type RefreshRequest struct {
+	Repository      string `json:"repository"`
+	SnapshotVersion int64  `json:"snapshot_version"`
+	SnapshotSHA256  string `json:"snapshot_sha256"` // hex
+}
+
+// Signed is what the signer signed: a timestamp, and the snapshot it names,
+// which may be one that was signed before.
+type Signed struct {
+	Snapshot  tuf.File
+	Timestamp tuf.File
+}
+
+// Last is all that the signer signed last for a repository. A server that died
+// between signing and commit commits this.
+type Last struct {
+	Root  []byte
+	Roles []tuf.File // by name
+	Signed
+}
+
+// Check refuses a request that makes no sense in itself. It verifies nothing.
+func (r *SignRequest) Check() error {
+	if err := tuf.CheckRepository(r.Repository); err != nil {
+		return err
+	}
+	switch {
+	case len(r.Roots) == 0 || len(r.Roots) > MaxRoots:
+		return fmt.Errorf("%w: %d root files, expected 1 to %d", ErrBadRequest, len(r.Roots), MaxRoots)
+	case len(r.Roles) == 0 || len(r.Roles) > MaxRoles:
+		return fmt.Errorf("%w: %d role files, expected 1 to %d", ErrBadRequest, len(r.Roles), MaxRoles)
+	}
+	seen := make(map[string]bool, len(r.Roles))
+	for _, file := range r.Roles {
+		switch {
+		case file.Role == tuf.RoleSnapshot || file.Role == tuf.RoleTimestamp || file.Role == tuf.RoleRoot:
+			return &tuf.Refusal{Repository: r.Repository, Role: file.Role, Rule: tuf.RuleName, Clause: "DESIGN §5",
+				Detail: "the signer takes targets and signers' files to list in a snapshot, not this role"}
+		case file.Role != tuf.RoleTargets:
+			if err := tuf.CheckRoleName(file.Role); err != nil {
+				return err
+			}
+		}
+		if seen[file.Role] {
+			return fmt.Errorf("%w: the role %s stands twice", ErrBadRequest, file.Role)
+		}
+		seen[file.Role] = true
+		if file.Version < 1 || len(file.Bytes) == 0 {
+			return fmt.Errorf("%w: %s has version %d and %d bytes", ErrBadRequest, file.Role, file.Version, len(file.Bytes))
+		}
+	}
+	return nil
+}
+
+// Check refuses a request that makes no sense in itself.
+func (r *RefreshRequest) Check() error {
+	if err := tuf.CheckRepository(r.Repository); err != nil {
+		return err
+	}
+	if r.SnapshotVersion < 1 || tuf.CheckDigest("sha256:"+r.SnapshotSHA256) != nil {
+		return fmt.Errorf("%w: a refresh names the snapshot by version and hex SHA-256", ErrBadRequest)
+	}
+	return nil
+}
