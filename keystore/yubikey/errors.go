@@ -1,0 +1,163 @@
+package yubikey
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// What callers choose by. Each arrives wrapped in the stick it is about.
+var (
+	ErrNoSupport     = errors.New("this build of signet has no YubiKey support: it was built without cgo")
+	ErrNoDaemon      = errors.New("the smart card service is not running (pcscd; on Debian: apt install pcscd, systemctl start pcscd.socket)")
+	ErrNotAllowed    = errors.New("the smart card service refuses this user (a polkit rule for org.debian.pcsc-lite.access_pcsc decides)")
+	ErrAbsent        = errors.New("YubiKey not plugged in")
+	ErrBusy          = errors.New("another program holds the YubiKey (often gpg's scdaemon, an ssh agent or a browser)")
+	ErrRemoved       = errors.New("the YubiKey was pulled out")
+	ErrTouch         = errors.New("the YubiKey was not touched in time")
+	ErrPIN           = errors.New("wrong PIN")
+	ErrBlocked       = errors.New("PIN blocked")
+	ErrManagementKey = errors.New("wrong management key")
+	ErrSlotTaken     = errors.New("slot taken")
+	ErrSlotEmpty     = errors.New("no key there")
+	ErrFirmware      = errors.New("firmware too old")
+	ErrClosed        = errors.New("session is closed")
+	ErrCard          = errors.New("the card answered nonsense")
+)
+
+// A PINError says that the PIN was not taken. It is ErrBlocked when no tries are
+// left, else ErrPIN.
+type PINError struct {
+	Serial uint32
+	Left   int  // tries
+	Again  bool // it is the PIN that was wrong before; it was not tried again
+}
+
+// Error tells how many tries are left, or what to do when none are.
+func (e *PINError) Error() string {
+	switch {
+	case e.Left == 0:
+		return fmt.Sprintf("the PIN of YubiKey %d is blocked after too many wrong tries: unblock it with its PUK (ykman piv access unblock-pin)", e.Serial)
+	case e.Again:
+		return fmt.Sprintf("wrong PIN for YubiKey %d, the same as before, so it was not tried again: %s left", e.Serial, tries(e.Left))
+	}
+	return fmt.Sprintf("wrong PIN for YubiKey %d: %s left", e.Serial, tries(e.Left))
+}
+
+// Unwrap returns ErrBlocked or ErrPIN, for errors.Is.
+func (e *PINError) Unwrap() error {
+	if e.Left == 0 {
+		return ErrBlocked
+	}
+	return ErrPIN
+}
+
+func tries(n int) string {
+	if n == 1 {
+		return "1 try"
+	}
+	return fmt.Sprintf("%d tries", n)
+}
+
+// A SeveralError says that several sticks are plugged in and none was chosen.
+type SeveralError struct{ Sticks []Info }
+
+// Error lists the sticks and says how to choose.
+func (e *SeveralError) Error() string {
+	return fmt.Sprintf("%d YubiKeys are plugged in (%s): say which one with --serial", len(e.Sticks), names(e.Sticks))
+}
+
+func names(sticks []Info) string {
+	var list []string
+	for _, s := range sticks {
+		if s.Err != nil {
+			list = append(list, "one that cannot be asked for its serial number now")
+		} else {
+			list = append(list, fmt.Sprint(s.Serial))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// status returns the status word that a card answered with, or 0.
+func status(err error) uint16 {
+	var answered interface{ Status() uint16 }
+	if errors.As(err, &answered) {
+		return answered.Status()
+	}
+	return 0
+}
+
+// The status words that we tell apart.
+const (
+	swSecurity = 0x6982 // no PIN, no touch, or no management key
+	swBlocked  = 0x6983
+	swNoObject = 0x6a82
+	swNoKey    = 0x6a88
+)
+
+// pinTries reads the answer to a PIN that was not taken.
+func pinTries(err error) (left int, wrong bool) {
+	switch sw := status(err); {
+	case sw == swBlocked:
+		return 0, true
+	case sw&0xff00 == 0x6300: // 63Cx, and 630x from old firmware
+		return int(sw & 0x0f), true
+	}
+	return 0, false
+}
+
+// isAbsent tells whether a card or object is not there, rather than in trouble.
+func isAbsent(err error) bool {
+	sw := status(err)
+	return sw == swNoObject || sw == swNoKey || errors.Is(err, errNothing)
+}
+
+// errNothing is how a card without a status word for it says "nothing there".
+var errNothing = errors.New("nothing there")
+
+// serviceErrors are the PC/SC codes that we tell apart. The card library shows
+// them by their text only.
+var serviceErrors = []struct {
+	text string
+	is   error
+}{
+	{"resource manager is not running", ErrNoDaemon},
+	{"resource manager has shut down", ErrNoDaemon},
+	{"internal communications error", ErrNoDaemon}, // the service died in mid-word
+	{"server application to exit", ErrNoDaemon},
+	{"access was denied because of a security violation", ErrNotAllowed},
+	{"other connections outstanding", ErrBusy},
+	{"has been removed", ErrRemoved},
+	{"no Smart Card is currently in the device", ErrRemoved},
+	{"cannot find a smart card reader", ErrRemoved},
+	{"reader name is not recognized", ErrRemoved},
+	{"reader is not currently available", ErrRemoved},
+	{"not ready to accept commands", ErrRemoved},
+	{"power has been removed", ErrRemoved},
+	{"is not responding to a reset", ErrRemoved},
+	{"has been reset", ErrRemoved},
+	{"supplied handle was invalid", ErrRemoved},
+	{"communications error with the smart card", ErrRemoved},
+	{"operation has been aborted", ErrRemoved},
+}
+
+// explain says what a PC/SC error means. Errors that the card itself answered
+// with, and all others, stay as they are.
+func explain(err error) error {
+	if err == nil || status(err) != 0 {
+		return err
+	}
+	for _, e := range serviceErrors {
+		if strings.Contains(err.Error(), e.text) {
+			return &serviceError{e.is, err}
+		}
+	}
+	return err
+}
+
+// A serviceError is a PC/SC error in our words; its own stay in the chain.
+type serviceError struct{ is, cause error }
+
+func (e *serviceError) Error() string   { return e.is.Error() }
+func (e *serviceError) Unwrap() []error { return []error{e.is, e.cause} }

@@ -1,0 +1,243 @@
+package yubikey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/signet-trust/signet/keystore"
+)
+
+// Config says how a session deals with people and with other programs.
+type Config struct {
+	Prompter keystore.Prompter
+	// Wait is how long to wait for a stick that another program holds; 10
+	// seconds when it is zero, not at all when it is negative.
+	Wait time.Duration
+}
+
+// pause is the time between two attempts to open a stick that is held.
+const pause = 200 * time.Millisecond
+
+// A Session is one command's use of the sticks that are plugged in. It is safe
+// for concurrent use.
+type Session struct {
+	config Config
+	driver driver
+
+	mu     sync.Mutex
+	open   map[string]*Stick // by reader
+	closed bool
+}
+
+// NewSession opens nothing yet.
+func NewSession(config Config) *Session {
+	if config.Wait == 0 {
+		config.Wait = 10 * time.Second
+	}
+	return &Session{config: config, driver: newDriver(), open: map[string]*Stick{}}
+}
+
+// Close lets go of all sticks and overwrites their PINs. A stick that is still
+// busy with an abandoned request is let go when it is done.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for reader, stick := range s.open {
+		stick.close()
+		delete(s.open, reader)
+	}
+	return nil
+}
+
+// List returns the sticks that are plugged in, without waiting for those that
+// another program holds: they are there with an Err.
+func (s *Session) List(ctx context.Context) ([]Info, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, others, err := s.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, stick := range found {
+		s.drop(stick)
+	}
+	return infos(found, others), nil
+}
+
+// Open returns the stick with the serial number, or, for 0, the only one that
+// is plugged in. It waits for a stick that another program holds.
+func (s *Session) Open(ctx context.Context, serial uint32) (*Stick, error) {
+	return s.pick(ctx, func(found []*Stick, others []Info) (*Stick, error) {
+		return choose(serial, found, others)
+	})
+}
+
+// Find returns the key with the ID, on whichever stick it is. It waits for a
+// stick that another program holds if no other has the key.
+func (s *Session) Find(ctx context.Context, keyID string) (key *Key, err error) {
+	_, err = s.pick(ctx, func(found []*Stick, others []Info) (*Stick, error) {
+		for _, stick := range found {
+			if key, err = stick.Find(ctx, keyID); !errors.Is(err, ErrSlotEmpty) {
+				return stick, err
+			}
+		}
+		if len(found) == 0 && len(others) == 0 {
+			return nil, fmt.Errorf("%w: key %.12s is wanted, no stick is there", ErrAbsent, keyID)
+		}
+		err := fmt.Errorf("key %.12s: %w: plugged in: %s", keyID, ErrSlotEmpty, names(infos(found, others)))
+		for _, other := range others {
+			err = errors.Join(err, other.Err)
+		}
+		return nil, err
+	})
+	return key, err
+}
+
+// pick opens what is plugged in, lets choose have one, and lets the others go. As
+// long as the answer is ErrBusy it tries again, within the session's limit.
+func (s *Session) pick(ctx context.Context, choose func([]*Stick, []Info) (*Stick, error)) (*Stick, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit := time.Now().Add(s.config.Wait)
+	for told := false; ; told = true {
+		found, others, err := s.look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		stick, err := choose(found, others)
+		if err == nil {
+			stick.used = true
+		}
+		for _, other := range found {
+			s.drop(other)
+		}
+		if err == nil {
+			return stick, nil
+		}
+		if !errors.Is(err, ErrBusy) || !time.Now().Add(pause).Before(limit) {
+			return nil, err
+		}
+		if !told {
+			s.config.Prompter.Notice(fmt.Sprintf("waiting up to %s: %v", s.config.Wait, err))
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
+		}
+	}
+}
+
+// choose picks the stick that was asked for. It is ErrBusy if one that could not
+// be asked may be it.
+func choose(serial uint32, found []*Stick, others []Info) (*Stick, error) {
+	for _, stick := range found {
+		if serial == stick.info.Serial {
+			return stick, nil
+		}
+	}
+	all := infos(found, others)
+	switch {
+	case serial == 0 && len(all) > 1:
+		return nil, &SeveralError{all}
+	case serial == 0 && len(found) == 1:
+		return found[0], nil
+	case len(others) > 0:
+		err := others[0].Err
+		for _, other := range others[1:] {
+			if errors.Is(other.Err, ErrBusy) {
+				err = other.Err
+			}
+		}
+		return nil, err
+	case serial == 0:
+		return nil, fmt.Errorf("%w: there is none", ErrAbsent)
+	case len(all) > 0:
+		return nil, fmt.Errorf("%w: number %d is wanted, there is %s", ErrAbsent, serial, names(all))
+	}
+	return nil, fmt.Errorf("%w: number %d is wanted, there is none", ErrAbsent, serial)
+}
+
+func infos(found []*Stick, others []Info) []Info {
+	var all []Info
+	for _, stick := range found {
+		all = append(all, stick.info)
+	}
+	return append(all, others...)
+}
+
+// look opens every stick that is plugged in, and returns those that it could not
+// open with the reason.
+func (s *Session) look(ctx context.Context) (found []*Stick, others []Info, err error) {
+	if s.closed {
+		return nil, nil, ErrClosed
+	}
+	readers, _, err := await(ctx, s.driver.readers, nil)
+	if errors.Is(err, ErrRemoved) { // so says Windows of no reader at all
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, reader := range readers {
+		// Others are not opened: on a card without PIV the library would keep
+		// the card to itself until the process ends.
+		if !strings.Contains(strings.ToLower(reader), "yubikey") {
+			continue
+		}
+		if stick := s.open[reader]; stick != nil && !stick.lost.Load() {
+			found = append(found, stick)
+			continue
+		} else if stick != nil {
+			stick.close()
+			delete(s.open, reader)
+		}
+		stick, err := s.openReader(ctx, reader)
+		switch {
+		case err == nil:
+			found = append(found, stick)
+		case errors.Is(err, ErrNoDaemon) || errors.Is(err, ErrNotAllowed) || ctx.Err() != nil:
+			for _, stick := range found {
+				s.drop(stick)
+			}
+			return nil, nil, err
+		case !errors.Is(err, ErrRemoved): // a reader without a card is no stick
+			others = append(others, Info{Reader: reader, Err: fmt.Errorf("reader %q: %w", reader, err)})
+		}
+	}
+	return found, others, nil
+}
+
+func (s *Session) openReader(ctx context.Context, reader string) (*Stick, error) {
+	stick, _, err := await(ctx, func() (*Stick, error) {
+		card, err := s.driver.open(reader)
+		if err != nil {
+			return nil, err
+		}
+		serial, err := card.Serial()
+		if err != nil {
+			card.Close()
+			return nil, err
+		}
+		info := Info{Reader: reader, Serial: serial, Firmware: card.Version()}
+		return &Stick{info: info, card: card, prompter: s.config.Prompter, turn: make(chan struct{}, 1)}, nil
+	}, (*Stick).close)
+	if err == nil {
+		s.open[reader] = stick
+	}
+	return stick, err
+}
+
+// drop lets go of a stick that was only looked at.
+func (s *Session) drop(stick *Stick) {
+	if stick.used {
+		return
+	}
+	stick.close()
+	delete(s.open, stick.info.Reader)
+}
