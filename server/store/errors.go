@@ -16,11 +16,13 @@ import (
 	"github.com/lib/pq"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/signet-trust/signet/server/api"
 )
 
 // ErrUnavailable says that the database could not be asked or could not do what
 // it was asked. It says nothing about what is stored.
-var ErrUnavailable = errors.New("database unavailable")
+var ErrUnavailable = api.ErrStoreUnavailable
 
 // An Error is trouble with the database. Its text is for anyone: it says what
 // was attempted and, in fixed words, what is wrong. The driver's own words, with
@@ -35,7 +37,7 @@ type Error struct {
 
 // Error says what was attempted and what is wrong.
 func (e *Error) Error() string {
-	return e.Op + ": " + ErrUnavailable.Error() + ": " + e.Reason
+	return e.Op + ": database unavailable: " + e.Reason
 }
 
 // Unwrap returns ErrUnavailable and the driver's error.
@@ -51,12 +53,16 @@ func (e *Error) Cause() string {
 	return text
 }
 
-// trouble makes of a driver's error one that a client may see.
-func trouble(op, secret string, err error) error {
-	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%s: %w", op, context.Canceled)
+// trouble makes of a driver's error one that a client may see. A caller that
+// gave up gets its own context's error: drivers report that in their own words.
+func (s *source) trouble(ctx context.Context, op string, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	return &Error{Op: op, Reason: reason(err), cause: err, secret: secret}
+	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return &Error{Op: op, Reason: reason(err), cause: err, secret: s.secret}
 }
 
 // reason says in fixed words what err means to whoever runs the database.

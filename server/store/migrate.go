@@ -23,7 +23,7 @@ var ErrSchema = errors.New("wrong schema version")
 // demands that it is there. The lock makes others wait, who then find the work
 // done; goose by itself would let two processes run the same migration.
 func migrateSchema(ctx context.Context, src *source, keep bool) (err error) {
-	fail := func(op string, err error) error { return trouble(op, src.secret, err) }
+	fail := func(op string, err error) error { return src.trouble(ctx, op, err) }
 	waiting, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
 	unlock, err := src.lock(waiting)

@@ -203,7 +203,7 @@ func (db *DB) History(ctx context.Context, repository string, after int64, limit
 		LEFT JOIN file ON file.repository = p.repository AND file.generation = p.generation
 		ORDER BY p.generation, file.role`, repository, after, max(limit, 0))
 	if err != nil {
-		return nil, db.trouble("read history of "+repository, err)
+		return nil, db.src.trouble(ctx, "read history of "+repository, err)
 	}
 	return list, nil
 }

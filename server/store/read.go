@@ -63,7 +63,7 @@ func (db *DB) Head(ctx context.Context, repository string) (*Head, error) {
 			return nil
 		}, selectHead, repository)
 		if err != nil {
-			return nil, db.trouble("read head of "+repository, err)
+			return nil, db.src.trouble(ctx, "read head of "+repository, err)
 		}
 	}
 	if head.Generation == 0 {
@@ -85,7 +85,7 @@ func (db *DB) File(ctx context.Context, repository, role string, version int64) 
 			return rows.Scan(&f.Version, &f.Bytes)
 		}, statement, args...)
 		if err != nil {
-			return tuf.File{}, db.trouble("read "+role+" of "+repository, err)
+			return tuf.File{}, db.src.trouble(ctx, "read "+role+" of "+repository, err)
 		}
 	}
 	if f.Version == 0 {
@@ -113,7 +113,7 @@ func (db *DB) Roots(ctx context.Context, repository string, from int64) ([]tuf.F
 		WHERE repository = $1 AND role = $2 AND version >= $3
 		ORDER BY version`, repository, tuf.RoleRoot, from)
 	if err != nil {
-		return nil, db.trouble("read roots of "+repository, err)
+		return nil, db.src.trouble(ctx, "read roots of "+repository, err)
 	}
 	return roots, nil
 }
@@ -149,10 +149,7 @@ func (db *DB) Repositories(ctx context.Context, after string, limit int) ([]Summ
 		WHERE repository > $1
 		ORDER BY repository LIMIT $2`, after, max(limit, 0))
 	if err != nil {
-		return nil, db.trouble("list repositories", err)
+		return nil, db.src.trouble(ctx, "list repositories", err)
 	}
 	return list, nil
 }
-
-// trouble makes of a driver's error one that a client may see.
-func (db *DB) trouble(op string, err error) error { return trouble(op, db.src.secret, err) }

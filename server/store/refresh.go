@@ -37,7 +37,7 @@ func (db *DB) ClaimRefresh(ctx context.Context, now time.Time, lease time.Durati
 		}
 	}
 	if err != nil {
-		return nil, db.trouble("claim refreshes", err)
+		return nil, db.src.trouble(ctx, "claim refreshes", err)
 	}
 	return claimed, nil
 }

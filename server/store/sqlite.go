@@ -24,6 +24,9 @@ const (
 	busyTimeout = 10 * time.Second
 
 	sqliteReaders = 8
+
+	// journalLimit lets the write-ahead log shrink again after large files.
+	journalLimit = "journal_size_limit(67108864)"
 )
 
 // parseSQLite describes the database in the file at path. Readers run beside
@@ -38,7 +41,7 @@ func parseSQLite(path string) (*source, error) {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	src := &source{name: path, dialect: goose.DialectSQLite3}
-	writer := url.Values{"_journal_mode": {"WAL"}, "_txlock": {"immediate"}}
+	writer := url.Values{"_journal_mode": {"WAL"}, "_txlock": {"immediate"}, "_pragma": {journalLimit}}
 	reader := url.Values{"_query_only": {"1"}}
 	for _, c := range []struct {
 		to     *driver.Connector

@@ -99,7 +99,7 @@ func (o Options) open(ctx context.Context, src *source) (*DB, error) {
 	src.pool(db.read.DB, db.write.DB)
 	err := errors.Join(db.read.prepare(ctx, readStatements()), db.write.prepare(ctx, writeStatements()))
 	if err != nil {
-		return nil, errors.Join(trouble("prepare statements", src.secret, err), db.Close())
+		return nil, errors.Join(src.trouble(ctx, "prepare statements", err), db.Close())
 	}
 	return db, nil
 }
@@ -111,7 +111,7 @@ func (db *DB) Close() error {
 		err = errors.Join(err, db.read.Close())
 	}
 	if err != nil {
-		return trouble("close", db.src.secret, err)
+		return db.src.trouble(context.Background(), "close", err)
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	var n int
 	err := db.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM head LIMIT 1) AS one`).Scan(&n)
 	if err != nil {
-		return trouble("ping", db.src.secret, err)
+		return db.src.trouble(ctx, "ping", err)
 	}
 	return nil
 }
@@ -210,7 +210,7 @@ func (db *DB) tx(ctx context.Context, op string, do func(*tx) error) error {
 	case errors.Is(err, tuf.ErrConflict), errors.Is(err, tuf.ErrNotFound):
 		return fmt.Errorf("%s: %w", op, err)
 	}
-	return trouble(op, db.src.secret, err)
+	return db.src.trouble(ctx, op, err)
 }
 
 func (db *DB) once(ctx context.Context, do func(*tx) error) error {

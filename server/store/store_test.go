@@ -199,6 +199,49 @@ func TestErrorsForClients(t *testing.T) {
 	}
 }
 
+// Whoever waits for another's publish may give up, and is not told that the
+// database is broken; one that took too long is.
+func TestGiveUp(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := url(t)
+			slow, db := open(t, url), open(t, url)
+			if _, err := db.Publish(t.Context(), publication(0)); err != nil {
+				t.Fatal(err)
+			}
+			tx, err := store.Writer(slow).Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			if _, err := tx.Exec("UPDATE head SET generation = 7"); err != nil {
+				t.Fatal(err)
+			}
+
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(100*time.Millisecond, cancel)
+			_, err = db.Publish(ctx, publication(1))
+			if !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("%v, expected %v", err, context.Canceled)
+			}
+			ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			_, err = db.Publish(ctx, publication(1))
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "did not answer in time") {
+				t.Errorf("%v, expected %v", err, store.ErrUnavailable)
+			}
+
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.Publish(t.Context(), publication(1)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A Postgres that crashes under publishers has all that it acknowledged.
 func TestPostgresCrash(t *testing.T) {
 	c, err := postgres.Start(postgres.Config{})

@@ -68,7 +68,7 @@ func (db *DB) Tokens(ctx context.Context) ([]Token, error) {
 			(SELECT COALESCE(MAX(published_at), 0) FROM publication WHERE publication.token = token.id)
 		FROM token ORDER BY created_at, id`)
 	if err != nil {
-		return nil, db.trouble("list tokens", err)
+		return nil, db.src.trouble(ctx, "list tokens", err)
 	}
 	return list, nil
 }
@@ -90,7 +90,7 @@ func (db *DB) TokenByHash(ctx context.Context, sha256 string, now time.Time) (To
 	}, selectToken, sha256)
 	switch {
 	case err != nil:
-		return Token{}, db.trouble("look a token up", err)
+		return Token{}, db.src.trouble(ctx, "look a token up", err)
 	case t.ID == "":
 		return Token{}, fmt.Errorf("token: %w", tuf.ErrNotFound)
 	case !t.Revoked.IsZero():
