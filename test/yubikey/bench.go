@@ -14,8 +14,20 @@
 // applet. It needs Linux and the Debian packages pcscd and vsmartcard-vpcd.
 //
 // The system's own pcscd is never touched: ours has its own socket, which clients
-// find by PCSCLITE_CSOCK_NAME. libpcsclite may read that variable once only, so a
-// process that is itself a client should stay with one bench.
+// find by PCSCLITE_CSOCK_NAME. libpcsclite reads that variable once in a process.
+// A test that calls piv-go itself therefore chooses one path for all its benches,
+// sets the variable before the first use, and starts them one after the other:
+//
+//	func TestMain(m *testing.M) {
+//		dir, err := os.MkdirTemp("", "")
+//		...
+//		os.Setenv("PCSCLITE_CSOCK_NAME", filepath.Join(dir, "pcscd.comm"))
+//		...
+//	}
+//
+//	bench, err := yubikey.Start(yubikey.Config{Socket: os.Getenv("PCSCLITE_CSOCK_NAME"), ...})
+//
+// Each process has its benches to itself: any number of test programs run side by side.
 package yubikey
 
 import (
@@ -38,6 +50,9 @@ type Config struct {
 	// Dir takes the daemon's files. Without it they lie in a temporary folder,
 	// which Close removes.
 	Dir string
+	// Socket is the path at which clients find pcscd. Without it each bench has one of
+	// its own.
+	Socket string
 	// StateDir keeps the sticks from one run to the next. Without it each start has
 	// new sticks.
 	StateDir string
@@ -68,7 +83,7 @@ type Bench struct {
 	maker  *card.Maker
 	daemon *daemon
 	socket string
-	remove []string // folders that go when the bench goes
+	remove []string // what goes when the bench goes
 }
 
 // Start plugs the sticks in, starts pcscd, and returns when it shows all of them.
@@ -85,17 +100,10 @@ func Start(config Config) (*Bench, error) {
 }
 
 func (b *Bench) start(config Config) error {
-	dir := config.Dir
-	// The path of a unix socket is short, that of a test's folder often is not.
-	if b.socket = filepath.Join(dir, "pcscd.comm"); dir == "" || len(b.socket) > 100 {
-		short, err := os.MkdirTemp("", "yubikey-")
-		if err != nil {
-			return err
-		}
-		b.remove = append(b.remove, short)
-		b.socket, dir = filepath.Join(short, "pcscd.comm"), cmp.Or(dir, short)
+	dir, err := b.folders(config)
+	if err != nil {
+		return err
 	}
-	var err error
 	if config.StateDir == "" {
 		b.maker, err = card.NewMaker()
 	} else {
@@ -117,7 +125,26 @@ func (b *Bench) start(config Config) error {
 	if b.daemon, err = startDaemon(dir, b.socket, len(b.sticks)); err != nil {
 		return err
 	}
+	b.remove = append(b.remove, b.socket)
 	return b.plugIn(config.Sticks)
+}
+
+// folders decides where the daemon's files and its socket lie.
+func (b *Bench) folders(config Config) (dir string, err error) {
+	const longest = 100 // the path of a unix socket is short, that of a test's folder often is not
+	b.socket = cmp.Or(config.Socket, filepath.Join(config.Dir, "pcscd.comm"))
+	if config.Dir != "" && len(b.socket) <= longest {
+		return config.Dir, nil
+	}
+	own, err := os.MkdirTemp("", "yubikey-")
+	if err != nil {
+		return "", err
+	}
+	b.remove = append(b.remove, own)
+	if config.Socket == "" {
+		b.socket = filepath.Join(own, "pcscd.comm")
+	}
+	return cmp.Or(config.Dir, own), nil
 }
 
 // plugIn waits for the readers, puts the sticks in, and waits until they are seen.
@@ -194,6 +221,9 @@ func (b *Bench) Stick(serial uint32) *Stick {
 // Maker is the authority that attested the sticks' attestation keys.
 func (b *Bench) Maker() *card.Maker { return b.maker }
 
+// Ended is closed when pcscd ends, be it by itself.
+func (b *Bench) Ended() <-chan struct{} { return b.daemon.ended }
+
 // Close ends pcscd, then the sticks. It may be called twice.
 func (b *Bench) Close() error {
 	for _, s := range b.sticks {
@@ -206,8 +236,8 @@ func (b *Bench) Close() error {
 		s.socket.remove()
 	}
 	var err error
-	for _, dir := range b.remove {
-		err = errors.Join(err, os.RemoveAll(dir))
+	for _, path := range b.remove {
+		err = errors.Join(err, os.RemoveAll(path))
 	}
 	return err
 }

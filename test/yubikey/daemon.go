@@ -10,13 +10,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const (
 	// driver is where Debian's vsmartcard-vpcd has it.
 	driver = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so"
-	// readerName is that of a YubiKey on USB; programs find it by this name.
-	readerName = "Yubico YubiKey OTP+FIDO+CCID"
 	// runFolder must be there, though pcscd puts nothing in it when it is given its
 	// socket.
 	runFolder = "/run/pcscd"
@@ -29,6 +28,8 @@ type daemon struct {
 	ended   chan struct{}
 	output  string // file with what it said
 	ports   []int  // the first of each reader
+
+	stopping sync.Once
 }
 
 // startDaemon runs a pcscd with a number of readers, and its client socket at path.
@@ -110,9 +111,20 @@ func writeReaders(config, dir string, ports []int) error {
 			return fmt.Errorf("%w (Debian package: vsmartcard-vpcd)", err)
 		}
 		fmt.Fprintf(&b, "FRIENDLYNAME %q\nDEVICENAME /dev/null:%d\nLIBPATH %s\nCHANNELID %d\n\n",
-			readerName, port, library, port)
+			friendlyName(i), port, library, port)
 	}
 	return os.WriteFile(filepath.Join(config, "virtual"), []byte(b.String()), 0o600)
+}
+
+// friendlyName is that of a YubiKey on USB, by which programs find it. pcscd tells
+// readers of one name apart only when they share a driver, so the later ones get a
+// number.
+func friendlyName(i int) string {
+	const name = "Yubico YubiKey OTP+FIDO+CCID"
+	if i == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s (%d)", name, i+1)
 }
 
 func copyFile(to, from string) error {
@@ -131,9 +143,11 @@ func copyFile(to, from string) error {
 
 // stop ends pcscd. It keeps nothing, so there is nothing that it should put away.
 func (d *daemon) stop() {
-	d.process.Kill()
-	<-d.ended
-	d.room.leave()
+	d.stopping.Do(func() {
+		d.process.Kill()
+		<-d.ended
+		d.room.leave()
+	})
 }
 
 // said is the end of what pcscd wrote, for error messages.

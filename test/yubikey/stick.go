@@ -32,7 +32,7 @@ func newStick(b *Bench, config StickConfig, all Config) (*Stick, error) {
 	}
 	s := &Stick{
 		serial: config.Serial,
-		reader: fmt.Sprintf("%s %02X 00", readerName, len(b.sticks)),
+		reader: friendlyName(len(b.sticks)) + " 00 00",
 		bench:  b,
 		touch:  newFinger(config.Serial, all.OnTouch),
 	}

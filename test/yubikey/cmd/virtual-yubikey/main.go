@@ -1,0 +1,130 @@
+// Command virtual-yubikey plugs virtual YubiKeys into a pcscd of their own and
+// keeps them there until it is interrupted. Programs find them when
+// PCSCLITE_CSOCK_NAME is set as the command says:
+//
+//	$ go run ./test/yubikey/cmd/virtual-yubikey --serial 12345678
+//	virtual YubiKey 12345678, firmware 5.7.4, PIN 123456, PUK 12345678
+//	export PCSCLITE_CSOCK_NAME=...
+//
+// Its keys protect nothing: they lie in memory or, with --state, in plain files.
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/signet-trust/signet/test/yubikey"
+)
+
+func main() {
+	err := run(os.Args[1:], os.Stdin, os.Stdout)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "virtual-yubikey:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	serials   []uint32
+	firmware  string
+	state     string
+	touch     string
+	readyFile string
+	rootFile  string
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("virtual-yubikey", flag.ContinueOnError)
+	flags.Func("serial", "plug in a stick with this `number` (may be given several times)", func(s string) error {
+		serial, err := strconv.ParseUint(s, 10, 32)
+		o.serials = append(o.serials, uint32(serial))
+		return err
+	})
+	flags.StringVar(&o.firmware, "firmware", "5.7.4", "`version` that the sticks have")
+	flags.StringVar(&o.state, "state", "", "keep the sticks in this `folder` from one run to the next")
+	flags.StringVar(&o.touch, "touch", "auto", "`how` touches are given: auto, refuse, manual (by the enter key), or after a time such as 2s")
+	flags.StringVar(&o.readyFile, "ready-file", "", "write the path of the socket to this `file` once the sticks are there")
+	flags.StringVar(&o.rootFile, "attestation-root", "", "write the certificate that the sticks' attestations lead to into this `file`")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if len(o.serials) == 0 {
+		o.serials = []uint32{12345678}
+	}
+	return o, nil
+}
+
+func run(args []string, in io.Reader, out io.Writer) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	hand, err := newHand(o.touch, out)
+	if err != nil {
+		return err
+	}
+	config := yubikey.Config{StateDir: o.state, OnTouch: hand.told}
+	for _, serial := range o.serials {
+		config.Sticks = append(config.Sticks, yubikey.StickConfig{Serial: serial, Firmware: o.firmware})
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	bench, err := yubikey.Start(config)
+	if err != nil {
+		return err
+	}
+	defer bench.Close()
+	for _, stick := range bench.Sticks() {
+		stick.SetTouch(hand.mode)
+		fmt.Fprintf(out, "virtual YubiKey %d, firmware %s, PIN 123456, PUK 12345678 unless changed\n", stick.Serial(), o.firmware)
+	}
+	hand.takes(bench)
+	if hand.mode == yubikey.Manual && hand.delay == 0 {
+		go hand.follow(bufio.NewScanner(in))
+	}
+	for _, line := range bench.Env() {
+		fmt.Fprintln(out, "export", line)
+	}
+	if o.rootFile != "" {
+		if err := os.WriteFile(o.rootFile, bench.Maker().RootPEM(), 0o644); err != nil {
+			return err
+		}
+	}
+	if o.readyFile != "" {
+		if err := writeWhole(o.readyFile, bench.Socket()+"\n"); err != nil {
+			return err
+		}
+		defer os.Remove(o.readyFile)
+	}
+	select {
+	case <-ctx.Done():
+	case <-bench.Ended():
+		return errors.New("pcscd ended")
+	}
+	return bench.Close()
+}
+
+// writeWhole makes a file that is never seen half written.
+func writeWhole(path, content string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".ready-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(content)
+	return cmp.Or(err, f.Close(), os.Rename(f.Name(), path))
+}
