@@ -140,6 +140,7 @@ var serviceErrors = []struct {
 	{"supplied handle was invalid", ErrRemoved},
 	{"communications error with the smart card", ErrRemoved},
 	{"operation has been aborted", ErrRemoved},
+	{"scard response too short: 0", ErrRemoved}, // no answer at all: pulled out in mid-word
 }
 
 // explain says what a PC/SC error means. Errors that the card itself answered

@@ -19,11 +19,11 @@ type Stick struct {
 	prompter keystore.Prompter
 	used     bool        // handed out by the session
 	lost     atomic.Bool // pulled out: the connection is dead for good
+	closed   atomic.Bool
 
 	// turn is held by whoever talks to the card. The fields below belong to
 	// that one.
 	turn     chan struct{}
-	closed   bool
 	pin      []byte // the right one
 	wrong    []byte // the one that was wrong
 	left     int    // tries after that
@@ -38,8 +38,8 @@ func (st *Stick) String() string { return fmt.Sprintf("YubiKey %d", st.info.Seri
 
 // close lets go of the card, once nobody talks to it.
 func (st *Stick) close() {
+	st.closed.Store(true)
 	end := func() {
-		st.closed = true
 		clear(st.pin)
 		clear(st.wrong)
 		st.pin, st.wrong = nil, nil
@@ -83,7 +83,7 @@ func withTurn[T any](ctx context.Context, st *Stick, body func(*talk) (T, error)
 			<-st.turn
 		}()
 	}()
-	if st.closed {
+	if st.closed.Load() {
 		return zero, fmt.Errorf("%s: %w", st, ErrClosed)
 	}
 	v, err := body(t)

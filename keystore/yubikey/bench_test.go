@@ -1,0 +1,243 @@
+//go:build linux && cgo
+
+package yubikey_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-piv/piv-go/v2/piv"
+
+	"github.com/signet-trust/signet/keystore"
+	"github.com/signet-trust/signet/keystore/yubikey"
+	virtual "github.com/signet-trust/signet/test/yubikey"
+)
+
+// The sticks. libpcsclite finds its daemon once in the life of a process, so all
+// tests share them: each plugs in what it needs, fresh from the factory.
+const (
+	alice = 11111111 // firmware 5.7.4
+	bob   = 22222222 // 5.4.3
+	carol = 33333333 // 5.2.7: no metadata
+)
+
+var bench *virtual.Bench
+
+func TestMain(m *testing.M) {
+	if reader := os.Getenv("SIGNET_TEST_HOLD"); reader != "" {
+		os.Exit(holdCard(reader))
+	}
+	if os.Getenv("SIGNET_TEST_LIST") != "" {
+		os.Exit(listSticks())
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	bench, err = virtual.Start(virtual.Config{Sticks: []virtual.StickConfig{
+		{Serial: alice, Absent: true},
+		{Serial: bob, Firmware: "5.4.3", Absent: true},
+		{Serial: carol, Firmware: "5.2.7", Absent: true},
+	}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer bench.Close()
+	for _, env := range bench.Env() {
+		name, value, _ := strings.Cut(env, "=")
+		os.Setenv(name, value)
+	}
+	return m.Run()
+}
+
+// holdCard is another program: it keeps the card until its input ends.
+func holdCard(reader string) int {
+	card, err := piv.Open(reader)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer card.Close()
+	fmt.Println("held")
+	io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+// listSticks prints what a session says.
+func listSticks() int {
+	session := yubikey.NewSession(yubikey.Config{Prompter: &person{}})
+	defer session.Close()
+	_, err := session.List(context.Background())
+	fmt.Println(err)
+	if !errors.Is(err, yubikey.ErrNoDaemon) {
+		return 1
+	}
+	return 0
+}
+
+// plug inserts sticks as they come from the factory, with touches at once.
+func plug(t *testing.T, serials ...uint32) *virtual.Stick {
+	t.Helper()
+	for _, serial := range serials {
+		stick := bench.Stick(serial)
+		if err := stick.Reset(); err != nil {
+			t.Fatal(err)
+		}
+		stick.SetTouch(virtual.Auto)
+		if err := stick.Insert(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			stick.SetTouch(virtual.Refuse) // lets go of whoever waits
+			if err := stick.Remove(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return bench.Stick(serials[0])
+}
+
+// A person types the next of its PINs at each question, the last one for ever.
+type person struct {
+	mu      sync.Mutex
+	pins    []string
+	asked   []string
+	notices []string
+	noticed func(string)
+}
+
+func (p *person) Secret(_ context.Context, prompt string) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, prompt)
+	if len(p.pins) == 0 {
+		return nil, errors.New("nobody at the keyboard")
+	}
+	pin := []byte(p.pins[0])
+	if len(p.pins) > 1 {
+		p.pins = p.pins[1:]
+	}
+	return pin, nil
+}
+
+func (p *person) Notice(text string) {
+	p.mu.Lock()
+	p.notices = append(p.notices, text)
+	p.mu.Unlock()
+	if p.noticed != nil {
+		p.noticed(text)
+	}
+}
+
+func (p *person) heard(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.notices, func(n string) bool { return strings.Contains(n, text) })
+}
+
+func types(pins ...string) *person { return &person{pins: pins} }
+
+const rightPIN, wrongPIN = "123456", "654321"
+
+func newSession(t *testing.T, p *person) *yubikey.Session {
+	s := yubikey.NewSession(yubikey.Config{Prompter: p, Wait: -1})
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func open(t *testing.T, p *person, serial uint32) *yubikey.Stick {
+	t.Helper()
+	stick, err := newSession(t, p).Open(t.Context(), serial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stick
+}
+
+// makeKey makes a key and returns it ready to sign.
+func makeKey(t *testing.T, stick *yubikey.Stick, r yubikey.Request) *yubikey.Key {
+	t.Helper()
+	made, err := stick.Generate(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := stick.Key(t.Context(), made.Slot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key.Key().ID() != made.Key.ID() {
+		t.Fatalf("made %s, got %s", made.Key.ID(), key.Key().ID())
+	}
+	return key
+}
+
+func sign(t *testing.T, key *yubikey.Key) error {
+	t.Helper()
+	msg := []byte("root version 1")
+	sig, err := key.Sign(keystore.WithReason(t.Context(), "root version 1 of example.com/app"), msg)
+	if err != nil {
+		return err
+	}
+	if err := key.Key().Verify(msg, sig); err != nil {
+		t.Fatal(err)
+	}
+	return nil
+}
+
+// direct opens a stick past us, to set it up.
+func direct(t *testing.T, stick *virtual.Stick, f func(*piv.YubiKey) error) {
+	t.Helper()
+	card, err := piv.Open(stick.Reader())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer card.Close()
+	if err := f(card); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// otherProgram holds a stick until the returned function is called.
+func otherProgram(t *testing.T, stick *virtual.Stick) (release func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "SIGNET_TEST_HOLD="+stick.Reader())
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	t.Cleanup(release)
+	said := make([]byte, 64)
+	if n, _ := out.Read(said); strings.TrimSpace(string(said[:n])) != "held" {
+		t.Fatalf("the other program: %s", said[:n])
+	}
+	return release
+}
+
+func within(t *testing.T, limit time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}

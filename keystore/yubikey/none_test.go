@@ -1,0 +1,30 @@
+//go:build !windows && !(cgo && (linux || darwin))
+
+package yubikey_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/signet-trust/signet/keystore/yubikey"
+)
+
+type silent struct{}
+
+func (silent) Secret(context.Context, string) ([]byte, error) { return nil, errors.New("nobody") }
+func (silent) Notice(string)                                  {}
+
+func TestNoSupport(t *testing.T) {
+	session := yubikey.NewSession(yubikey.Config{Prompter: silent{}})
+	defer session.Close()
+	_, list := session.List(t.Context())
+	_, open := session.Open(t.Context(), 0)
+	_, find := session.Find(t.Context(), "abc")
+	for call, err := range map[string]error{"List": list, "Open": open, "Find": find} {
+		if !errors.Is(err, yubikey.ErrNoSupport) || !strings.Contains(err.Error(), "no YubiKey support") {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+}
