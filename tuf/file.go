@@ -61,7 +61,7 @@ var rolePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
 // CheckRoleName refuses what may not be a signer's name: top-level roles' names,
 // and anything but a letter followed by up to 63 letters, digits, '-' and '_'.
 func CheckRoleName(name string) error {
-	if IsTopLevel(name) {
+	if IsTopLevel(strings.ToLower(name)) { // "Root" would be root's file where folders do not tell letter cases apart
 		return &Refusal{Rule: RuleName, Clause: "TUF §4.5", Detail: fmt.Sprintf("%q is a top-level role, not a signer's name", name)}
 	}
 	if !rolePattern.MatchString(name) {

@@ -52,6 +52,9 @@ func NewKey(public crypto.PublicKey) (*Key, error) {
 // keyFromMetadata wraps a key object that stands in metadata. Key objects of
 // other tools may carry members of their own, which their ID covers.
 func keyFromMetadata(meta *metadata.Key) (*Key, error) {
+	if !usableKey(meta) {
+		return nil, fmt.Errorf("a key of type %q and scheme %q that cannot be used", clip(meta.Type), clip(meta.Scheme))
+	}
 	public, err := meta.ToPublicKey()
 	if err != nil {
 		return nil, err

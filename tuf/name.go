@@ -2,8 +2,10 @@ package tuf
 
 import (
 	"fmt"
+	"net/netip"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -15,7 +17,7 @@ const (
 
 var (
 	// hostPattern is a registry's host: labels, IPv4 or bracketed IPv6, and a port.
-	hostPattern = regexp.MustCompile(`^(?:(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?$`)
+	hostPattern = regexp.MustCompile(`^(?:(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[([0-9a-f:.]+)\])(?::([1-9][0-9]{0,4}))?$`)
 	// componentPattern is one path component of an OCI repository name.
 	componentPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
 	tagPattern       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
@@ -84,7 +86,7 @@ func ParseRepository(s string) (string, error) {
 		host, rest = "docker.io", s
 	}
 	host = strings.ToLower(host)
-	if host == "index.docker.io" || host == "registry-1.docker.io" {
+	if isDockerAlias(host) {
 		host = "docker.io"
 	}
 	if host == "docker.io" && !strings.Contains(rest, "/") {
@@ -107,7 +109,7 @@ func CheckRepository(name string) error {
 	if !ok || rest == "" {
 		return nameRefusal("%q has no host and path, such as registry.example.com/team/app", clip(name))
 	}
-	if !hostPattern.MatchString(host) || (!strings.ContainsAny(host, ".:") && host != "localhost") {
+	if !isHost(host) {
 		return nameRefusal("%q is not a registry's host (lower case, with a dot or a port, or localhost)", clip(host))
 	}
 	for component := range strings.SplitSeq(rest, "/") {
@@ -119,10 +121,36 @@ func CheckRepository(name string) error {
 			return nameRefusal("a part of a repository's name may not end in .json, as %q does", clip(component))
 		}
 	}
-	if canonical := host == "index.docker.io" || (host == "docker.io" && !strings.Contains(rest, "/")); canonical {
+	if isDockerAlias(host) || (host == "docker.io" && !strings.Contains(rest, "/")) {
 		return nameRefusal("%q is not in canonical form (docker.io/library/NAME)", clip(name))
 	}
 	return nil
+}
+
+// isDockerAlias tells whether host is another name of docker.io.
+func isDockerAlias(host string) bool {
+	return host == "index.docker.io" || host == "registry-1.docker.io"
+}
+
+// isHost tells whether s is a registry's host in canonical form: one host must
+// not have two names, so an IPv6 address stands in its shortest form.
+func isHost(s string) bool {
+	m := hostPattern.FindStringSubmatch(s)
+	if m == nil || (!strings.ContainsAny(s, ".:") && s != "localhost") {
+		return false
+	}
+	if v6 := m[1]; v6 != "" {
+		addr, err := netip.ParseAddr(v6)
+		if err != nil || addr.String() != v6 {
+			return false
+		}
+	}
+	if port := m[2]; port != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // CheckTag refuses what is not a tag.
@@ -167,21 +195,30 @@ func ParsePath(p string) (Image, error) {
 
 // CheckPattern refuses what is not a pattern of repository names: a name in
 // whose components '*' and '?' stand for characters other than '/', and which
-// may end in '/**' for everything below.
+// may end in '/**' for everything below. '**' alone is every name.
 func CheckPattern(pattern string) error {
-	plain := strings.TrimSuffix(pattern, "/**")
-	plain = strings.NewReplacer("*", "x", "?", "x").Replace(plain)
-	if plain == "" || plain == "xx" || !strings.Contains(plain, "/") {
-		plain += "/x" // "registry.example.com/**"
-	}
 	if pattern == "**" {
 		return nil
 	}
-	if err := CheckRepository(plain); err != nil {
-		return nameRefusal("%q is not a pattern of repository names: %s", clip(pattern), detail(err))
+	plain, below := strings.CutSuffix(pattern, "/**")
+	bad := strings.Contains(plain, "**")
+	plain = strings.NewReplacer("*", "x", "?", "x").Replace(plain)
+	if below {
+		plain += "/x/x"
+	}
+	if err := CheckRepository(plain); bad || err != nil {
+		why := "'**' stands alone or after the last '/'"
+		if !bad {
+			why = detail(err)
+		}
+		return nameRefusal("%q is not a pattern of repository names: %s", clip(pattern), why)
 	}
 	return nil
 }
+
+// literally keeps what path.Match would read as a class or an escape, so that the
+// brackets of an IPv6 host are just that.
+var literally = strings.NewReplacer(`\`, `\\`, `[`, `\[`, `]`, `\]`)
 
 // MatchName tells whether a canonical repository name fits pattern: '*' and '?'
 // match within one component, a last '/**' matches everything below, '**' alone
@@ -201,7 +238,7 @@ func MatchName(pattern, repository string) bool {
 		return false
 	}
 	for i := range patterns {
-		if ok, err := path.Match(patterns[i], names[i]); err != nil || !ok {
+		if ok, err := path.Match(literally.Replace(patterns[i]), names[i]); err != nil || !ok {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -422,6 +423,11 @@ func (p *publish) checkRole(role string, parent *Targets, within []metadata.Dele
 	if p.tree[role] != nil {
 		return p.refuse(role, targets.Signed.Version, RuleDelegation, "Signet profile: delegations", "the role stands twice in the tree of delegations")
 	}
+	for other := range p.tree {
+		if strings.EqualFold(other, role) {
+			return p.refuse(role, targets.Signed.Version, RuleDelegation, "Signet profile: delegations", "the names %s and %s differ in letter case only", clip(other), role)
+		}
+	}
 	p.tree[role] = targets
 	if len(p.tree) > MaxRoles {
 		return p.refuse(role, targets.Signed.Version, RuleLimit, "Signet limits", "more than %d roles", MaxRoles)
@@ -479,6 +485,9 @@ func (p *publish) checkDelegations(role string, targets *Targets, within []metad
 		for _, pattern := range delegated.Paths {
 			if len(pattern) <= len(p.repository)+1 || pattern[:len(p.repository)+1] != p.repository+":" {
 				return p.refuse(role, version, RulePath, "Signet profile: target paths", "the pattern %q of signer %s is not of this repository", clip(pattern), delegated.Name)
+			}
+			if strings.ContainsAny(pattern[len(p.repository):], `[]\\`) {
+				return p.refuse(role, version, RulePath, "Signet profile: target paths", "the pattern %q of signer %s has wildcards that TUF clients read differently; use '*' and '?'", clip(pattern), delegated.Name)
 			}
 		}
 		if err := p.checkRole(delegated.Name, targets, append(slices.Clone(within), delegated)); err != nil {

@@ -109,8 +109,7 @@ func (t *Trusted) walk(at edge, visited map[string]bool, load LoadFunc, visit fu
 		return nil
 	}
 	if len(visited) >= MaxRoles {
-		return &Refusal{Repository: t.repository, Role: at.role, Rule: RuleLimit, Clause: "TUF §5.6.7.1",
-			Detail: fmt.Sprintf("the tree has more than %d roles; ask for a tag instead", MaxRoles)}
+		return t.tooManyRoles(at.role)
 	}
 	visited[at.role] = true
 	role, err := t.loaded(at, load)
@@ -120,7 +119,11 @@ func (t *Trusted) walk(at edge, visited map[string]bool, load LoadFunc, visit fu
 	if err := visit(at.role, at.delegator, role); err != nil {
 		return err
 	}
-	for _, name := range delegateNames(role.Signed.Delegations, MaxRoles) {
+	names, ok := delegateNames(role.Signed.Delegations)
+	if !ok {
+		return t.tooManyRoles(at.role)
+	}
+	for _, name := range names {
 		if err := t.walk(edge{name, at.role}, visited, load, visit); err != nil {
 			return err
 		}
@@ -128,25 +131,27 @@ func (t *Trusted) walk(at edge, visited map[string]bool, load LoadFunc, visit fu
 	return nil
 }
 
-// delegateNames lists the roles that d delegates to, at most limit+1 of them.
-func delegateNames(d *metadata.Delegations, limit int) []string {
-	var names []string
+func (t *Trusted) tooManyRoles(role string) error {
+	return &Refusal{Repository: t.repository, Role: role, Rule: RuleLimit, Clause: "TUF §5.6.7.1",
+		Detail: fmt.Sprintf("the tree has more than %d roles; ask for a tag instead", MaxRoles)}
+}
+
+// delegateNames lists the roles that d delegates to; ok is false when there are
+// more of them than any walk visits, so that none is fetched in vain.
+func delegateNames(d *metadata.Delegations) (names []string, ok bool) {
 	if d == nil {
-		return nil
+		return nil, true
+	}
+	if d.Roles == nil && d.SuccinctRoles != nil {
+		if d.SuccinctRoles.BitLength > 30 || 1<<d.SuccinctRoles.BitLength >= MaxRoles {
+			return nil, false
+		}
+		return d.SuccinctRoles.GetRoles(), true
 	}
 	for _, role := range d.Roles {
 		names = append(names, role.Name)
 	}
-	if d.Roles == nil && d.SuccinctRoles != nil {
-		if d.SuccinctRoles.BitLength > 12 {
-			// More bins than any walk visits; naming them all would cost memory.
-			bins := *d.SuccinctRoles
-			bins.BitLength = 12
-			return bins.GetRoles()
-		}
-		names = d.SuccinctRoles.GetRoles()
-	}
-	return names[:min(len(names), limit+1)]
+	return names, len(names) < MaxRoles
 }
 
 // delegatesFor lists the roles that d trusts for path p, in order.
@@ -188,7 +193,17 @@ func Delegated(role metadata.DelegatedRole, p string) bool {
 	return false
 }
 
+// matchPath matches one component at a time: path.Match alone would let a class
+// such as [^a] match a '/' (§4.5: wildcards do not).
 func matchPath(pattern, p string) bool {
-	ok, err := path.Match(pattern, p)
-	return err == nil && ok
+	patterns, components := strings.Split(pattern, "/"), strings.Split(p, "/")
+	if len(patterns) != len(components) {
+		return false
+	}
+	for i := range patterns {
+		if ok, err := path.Match(patterns[i], components[i]); err != nil || !ok {
+			return false
+		}
+	}
+	return true
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -65,8 +66,9 @@ func recoverShape(err *error) {
 // refuses null, duplicate members, names that differ from a known one by case
 // only, numbers that are not integers of 64 bits (§4.1: canonical JSON has no
 // others), invalid UTF-8, trailing data, and whatever is larger or deeper than
-// limits allow. What stands in `custom` is the publisher's (§4.5): there, null
-// and any name may stand.
+// limits allow. What stands in `custom` (§4.5) or in a member that no parser
+// gives a meaning to (§4.1) is the publisher's: there, null and any name may
+// stand.
 func checkJSON(data []byte, limits Limits) error {
 	if int64(len(data)) > limits.Bytes {
 		return limitRefusal("%d bytes, of which at most %d are read", len(data), limits.Bytes)
@@ -99,10 +101,11 @@ type walker struct {
 	dec    *json.Decoder
 	limits Limits
 	count  int
-	custom int // how many `custom` members enclose what is read
+	free   int // how many members that are the publisher's own enclose what is read
 }
 
-// value reads one JSON value at the given depth; name is its member's name.
+// value reads one JSON value at the given depth; name is its member's name, or ""
+// for an element of an array and where names are data.
 func (w *walker) value(depth int, name string) error {
 	if w.count++; w.count > w.limits.Members {
 		return limitRefusal("more than %d members in one file", w.limits.Members)
@@ -116,7 +119,7 @@ func (w *walker) value(depth int, name string) error {
 	}
 	switch t := token.(type) {
 	case nil:
-		if w.custom > 0 && name != "custom" {
+		if w.free > 0 && name != "custom" {
 			return nil
 		}
 		return shapeRefusal("TUF §4.1", "null at byte %d; TUF metadata has none", w.dec.InputOffset())
@@ -139,13 +142,13 @@ func (w *walker) value(depth int, name string) error {
 	return nil
 }
 
-// freeNames are the members whose own members' names are data: paths, key IDs,
+// dataNames are the members whose own members' names are data: paths, key IDs,
 // algorithms, roles.
-var freeNames = map[string]bool{"targets": true, "meta": true, "keys": true, "hashes": true, "roles": true}
+var dataNames = map[string]bool{"targets": true, "meta": true, "keys": true, "hashes": true, "roles": true}
 
 func (w *walker) object(depth int, parent string) error {
-	free := freeNames[parent] || w.custom > 0
-	seen := map[string]bool{}
+	data := dataNames[parent] || w.free > 0
+	var seen nameSet
 	for w.dec.More() {
 		token, err := w.dec.Token()
 		if err != nil {
@@ -155,28 +158,49 @@ func (w *walker) object(depth int, parent string) error {
 		if !ok {
 			return shapeRefusal("TUF §4.1", "a member without a name at byte %d", w.dec.InputOffset())
 		}
-		if seen[name] {
+		if !seen.add(name) {
 			return shapeRefusal("TUF §4.1", "the member %q stands twice", clip(name))
 		}
-		seen[name] = true
-		if !free {
+		free := false
+		if data {
+			name = "" // a target may be called "keys": what it holds are no key IDs
+		} else if free = name == "custom" || !knownMembers[name]; free {
 			if err := checkCase(name); err != nil {
 				return err
 			}
-		}
-		isCustom := name == "custom" && !free
-		if isCustom {
-			w.custom++
+			w.free++
 		}
 		if err := w.value(depth+1, name); err != nil {
 			return err
 		}
-		if isCustom {
-			w.custom--
+		if free {
+			w.free--
 		}
 	}
 	_, err := w.dec.Token()
 	return err
+}
+
+// A nameSet remembers names. Most objects have few, and cost no map.
+type nameSet struct {
+	few  []string
+	many map[string]bool
+}
+
+// add returns false when name is there already.
+func (s *nameSet) add(name string) bool {
+	if s.many[name] || slices.Contains(s.few, name) {
+		return false
+	}
+	if len(s.few) < 12 {
+		s.few = append(s.few, name)
+		return true
+	}
+	if s.many == nil {
+		s.many = map[string]bool{}
+	}
+	s.many[name] = true
+	return true
 }
 
 // checkCase refuses a name that encoding/json would read as a known member
@@ -199,6 +223,7 @@ var (
 	hexAnyPattern  = regexp.MustCompile(`^(?:[0-9a-fA-F]{2})*$`)
 	keyIDPattern   = regexp.MustCompile(`^[^\x00-\x1f/\\]{1,256}$`)
 	versionPattern = regexp.MustCompile(`^1(?:\.[0-9]+){1,2}$`)
+	expiresPattern = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`)
 )
 
 // A document is what checkShape reads a file as, ahead of go-tuf's parse: only
@@ -221,7 +246,7 @@ func checkShape(data []byte, kind string, limits Limits) error {
 	}
 	var doc document
 	if err := json.Unmarshal(data, &doc); err != nil {
-		return shapeRefusal("TUF §4.1", "not a signed file: %v", err)
+		return shapeRefusal("TUF §4.1", "not a signed file: %s", typeError(err))
 	}
 	if doc.Signed == nil {
 		return shapeRefusal("TUF §4.1", "the member signed is missing")
@@ -274,7 +299,7 @@ func typeError(err error) string {
 	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return "a " + t.Value + " where it may not stand"
 	}
-	return err.Error()
+	return clip(err.Error())
 }
 
 // checkHeader checks what all four types have in common (§4.3-4.6).
@@ -296,7 +321,7 @@ func checkHeader(signed map[string]json.RawMessage, kind string) error {
 		return shapeRefusal("TUF §4.3", "version %d; versions start at 1", version)
 	}
 	at, err := time.Parse(time.RFC3339, expires)
-	if err != nil || !strings.HasSuffix(expires, "Z") {
+	if err != nil || !expiresPattern.MatchString(expires) {
 		return shapeRefusal("TUF §4.2", "expires %q is not a time in UTC as 2030-01-02T03:04:05Z", clip(expires))
 	}
 	if at.Year() > 9998 {

@@ -1,6 +1,7 @@
 package tuf
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,6 +43,9 @@ type Trusted struct {
 	set        *trustedmetadata.TrustedMetadata
 	edges      map[edge]bool     // (role, delegator) pairs that verified
 	bytes      map[string][]byte // by role, the bytes that verified last
+	// final says of timestamp and snapshot that the file offered last may be built
+	// upon. Others only serve to notice a step back.
+	final map[string]bool
 }
 
 // edge is one delegation. A role that two others delegate to is verified under
@@ -61,6 +65,7 @@ func NewTrusted(repository string, root []byte, now time.Time, limits Limits) (*
 		set:        &trustedmetadata.TrustedMetadata{Targets: map[string]*Targets{}, RefTime: now},
 		edges:      map[edge]bool{},
 		bytes:      map[string][]byte{},
+		final:      map[string]bool{},
 	}
 	parsed, err := readSigned[metadata.RootType](root, RoleRoot, t.limits)
 	if err != nil {
@@ -82,7 +87,7 @@ func readSigned[T metadata.Roles](data []byte, kind string, limits Limits) (md *
 	}
 	md, err = new(metadata.Metadata[T]).FromBytes(data)
 	if err != nil {
-		return nil, shapeRefusal("TUF §4.1", "%v", err)
+		return nil, shapeRefusal("TUF §4.1", "%s", clip(err.Error()))
 	}
 	return md, nil
 }
@@ -202,6 +207,7 @@ func (t *Trusted) UpdateRoot(data []byte) (err error) {
 // version as the trusted one is accepted and changes nothing, but its expiry is
 // judged anew. After an expiry the file still counts for later comparisons.
 func (t *Trusted) UpdateTimestamp(data []byte) (err error) {
+	defer func() { t.final[RoleTimestamp] = err == nil }()
 	defer recoverShape(&err)
 	if err := t.checkExpiry(RoleRoot, t.set.Root.Signed.Version, t.set.Root.Signed.Expires); err != nil { // §5.3.10
 		return err
@@ -236,8 +242,9 @@ func (t *Trusted) timestampExpires(fetched *Timestamp) time.Time {
 // version name, or, with cached set, one that was verified before and serves to
 // notice a step back or a role that vanished (§5.5.5).
 func (t *Trusted) UpdateSnapshot(data []byte, cached bool) (err error) {
+	defer func() { t.final[RoleSnapshot] = err == nil }()
 	defer recoverShape(&err)
-	if t.set.Timestamp == nil {
+	if !t.final[RoleTimestamp] {
 		return errors.New("snapshot before timestamp: an update takes the timestamp first (§5.4)")
 	}
 	snapshot, err := readSigned[metadata.SnapshotType](data, RoleSnapshot, t.limits)
@@ -254,6 +261,10 @@ func (t *Trusted) UpdateSnapshot(data []byte, cached bool) (err error) {
 			return expired // §5.5.6
 		}
 	}
+	if err == nil && cached {
+		// The timestamp may name other bytes of this version: then these only compare.
+		err = t.set.Timestamp.Signed.Meta["snapshot.json"].VerifyLengthHashes(data)
+	}
 	return t.refuse(err, RoleSnapshot, snapshot.Signed.Version, "TUF §5.5")
 }
 
@@ -262,23 +273,55 @@ func (t *Trusted) UpdateSnapshot(data []byte, cached bool) (err error) {
 // now (§5.6.2-5).
 func (t *Trusted) UpdateRole(data []byte, role, delegator string) (err error) {
 	defer recoverShape(&err)
+	if !t.final[RoleSnapshot] {
+		return errors.New("targets before snapshot: an update takes the snapshot first (§5.5)")
+	}
+	if !t.delegates(delegator, role) {
+		return fmt.Errorf("%s does not delegate to %s, or was not verified yet", delegator, role)
+	}
 	targets, err := readSigned[metadata.TargetsType](data, RoleTargets, t.limits)
 	if err != nil {
 		return t.refuse(err, role, 0, "TUF §5.6.1")
 	}
+	before := t.set.Targets[role]
 	_, err = t.set.UpdateDelegatedTargets(data, role, delegator)
 	if err == nil || isExpiredMetadata(err) {
 		if expired := t.checkExpiry(role, targets.Signed.Version, targets.Signed.Expires); expired != nil {
+			if t.set.Targets[role] = before; before == nil {
+				delete(t.set.Targets, role)
+			}
 			return expired // §5.6.5
 		}
 	}
 	if err != nil {
 		return t.refuse(err, role, targets.Signed.Version, "TUF §5.6")
 	}
+	if !bytes.Equal(t.bytes[role], data) {
+		// A snapshot without hashes lets one version have several contents. What the
+		// old content was verified under, and what was verified under it, is void.
+		maps.DeleteFunc(t.edges, func(e edge, _ bool) bool { return e.role == role || e.delegator == role })
+	}
 	usableDelegations(t.set.Targets[role])
 	t.edges[edge{role, delegator}] = true
 	t.bytes[role] = data
 	return nil
+}
+
+// delegates tells whether delegator, root or a role that was verified, names keys
+// for role.
+func (t *Trusted) delegates(delegator, role string) bool {
+	if delegator == RoleRoot || role == RoleTargets {
+		return delegator == RoleRoot && role == RoleTargets
+	}
+	targets := t.set.Targets[delegator]
+	if targets == nil || targets.Signed.Delegations == nil {
+		return false
+	}
+	d := targets.Signed.Delegations
+	if d.Roles == nil && d.SuccinctRoles != nil {
+		return d.SuccinctRoles.IsDelegatedRole(role)
+	}
+	return slices.ContainsFunc(d.Roles, func(r metadata.DelegatedRole) bool { return r.Name == role })
 }
 
 // Verified tells whether role's file has been verified under delegator.
@@ -402,8 +445,8 @@ func (t *Trusted) refuse(err error, role string, version int64, clause string) e
 		}
 		return &named
 	}
-	if _, ok := errors.AsType[*ExpiredError](err); ok {
-		return err
+	if _, ok := errors.AsType[*ExpiredError](err); ok || isType[*metadata.ErrRuntime](err) {
+		return err // the latter is a caller that left the order of §5, no verdict
 	}
 	refusal := &Refusal{Repository: t.repository, Role: role, Version: version, Rule: RuleShape, Clause: clause, Detail: err.Error()}
 	if isType[*metadata.ErrUnsignedMetadata](err) || isType[*metadata.ErrValue](err) || isType[*metadata.ErrType](err) {
