@@ -6,15 +6,22 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
+	"math/big"
+	"strings"
 	"testing"
 )
 
 // liar is a card that answers what no card should.
 type liar struct {
-	card   // the rest panics
-	public crypto.PublicKey
-	signer crypto.Signer
+	card      // what is not below panics
+	public    crypto.PublicKey
+	signer    crypto.Signer
+	slot      func(made bool) (SlotInfo, error)
+	attest    func() (*x509.Certificate, error)
+	storing   error
+	generated *bool
 }
 
 func (l liar) Serial() (uint32, error) { return 66666666, nil }
@@ -24,43 +31,73 @@ func (l liar) Slot(slot Slot) (SlotInfo, crypto.PublicKey, error) {
 	if slot != Signature {
 		return SlotInfo{}, nil, errors.New("unknown algorithm in response")
 	}
-	return SlotInfo{Slot: slot, PIN: Never, Touch: Never}, l.public, nil
+	info, err := l.slot(l.generated != nil && *l.generated)
+	info.Slot = slot
+	return info, l.public, err
 }
+func (l liar) Certificate(Slot) (*x509.Certificate, error)          { return nil, errNothing }
+func (l liar) Attest(Slot) (*x509.Certificate, error)               { return l.attest() }
+func (l liar) AttestationCertificate() (*x509.Certificate, error)   { return l.attest() }
 func (l liar) Signer(Slot, crypto.PublicKey) (crypto.Signer, error) { return l.signer, nil }
+func (l liar) SetCertificate([]byte, Slot, *x509.Certificate) error { return l.storing }
+func (l liar) Generate([]byte, Slot, Request) (crypto.PublicKey, error) {
+	*l.generated = true
+	return l.public, nil
+}
 
-type quiet struct{}
+type listening struct{ notices []string }
 
-func (quiet) Secret(context.Context, string) ([]byte, error) { return []byte("123456"), nil }
-func (quiet) Notice(string)                                  {}
+func (p *listening) Secret(context.Context, string) ([]byte, error) { return []byte("123456"), nil }
+func (p *listening) Notice(text string)                             { p.notices = append(p.notices, text) }
 
-func sessionWith(t *testing.T, c card) *Session {
-	s := NewSession(Config{Prompter: quiet{}, Wait: -1})
+func openLiar(t *testing.T, l liar) (*Stick, *listening) {
+	t.Helper()
+	p := &listening{}
+	s := NewSession(Config{Prompter: p, Wait: -1})
 	s.driver = driver{
 		readers: func() ([]string, error) { return []string{"Other reader 00 00", "Yubico YubiKey 01 00"}, nil },
 		open: func(reader string) (card, error) {
 			if reader != "Yubico YubiKey 01 00" {
 				t.Errorf("opened %q", reader)
 			}
-			return c, nil
+			return l, nil
 		},
 	}
 	t.Cleanup(func() { s.Close() })
-	return s
+	stick, err := s.Open(t.Context(), 66666666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stick, p
 }
 
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func certificateOf(t *testing.T, public crypto.PublicKey) *x509.Certificate {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+func withoutPIN(bool) (SlotInfo, error) { return SlotInfo{PIN: Never, Touch: Never}, nil }
+
 func TestSignatureOfAnotherKeyIsNotHandedOut(t *testing.T) {
-	claimed, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stick, err := sessionWith(t, liar{public: claimed.Public(), signer: other}).Open(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stick, _ := openLiar(t, liar{public: newKey(t).Public(), signer: newKey(t), slot: withoutPIN})
 	key, err := stick.Key(t.Context(), Signature)
 	if err != nil {
 		t.Fatal(err)
@@ -71,17 +108,93 @@ func TestSignatureOfAnotherKeyIsNotHandedOut(t *testing.T) {
 }
 
 func TestCardCannotEndTheProcess(t *testing.T) {
-	stick, err := sessionWith(t, liar{}).Open(t.Context(), 66666666)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stick, _ := openLiar(t, liar{slot: withoutPIN, attest: func() (*x509.Certificate, error) { panic("index out of range") }})
 	if _, err := stick.Attestation(t.Context(), Signature); !errors.Is(err, ErrCard) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := stick.Keys(t.Context()); err != nil {
-		t.Errorf("unreadable slots hide the others: %v", err)
+	if keys, err := stick.Keys(t.Context()); err != nil || len(keys) != len(allSlots()) || keys[0].Algorithm != "unreadable" {
+		t.Errorf("unreadable slots: %v, %v", keys, err)
 	}
 	if _, err := stick.Key(t.Context(), Signature); err == nil {
 		t.Error("a key without a public key")
 	}
 }
+
+func TestGenerateHoldsTheCardToItsWord(t *testing.T) {
+	key, other := newKey(t), newKey(t)
+	as := func(pin, touch string) func(bool) (SlotInfo, error) {
+		return func(made bool) (SlotInfo, error) {
+			if !made {
+				return SlotInfo{}, errNothing
+			}
+			return SlotInfo{PIN: pin, Touch: touch}, nil
+		}
+	}
+	attesting := func(public crypto.PublicKey) func() (*x509.Certificate, error) {
+		return func() (*x509.Certificate, error) { return certificateOf(t, public), nil }
+	}
+	pulledOut := explain(errors.New("the smart card has been removed, so further communication is not possible"))
+	for _, test := range []struct {
+		claim  string
+		card   liar
+		want   error
+		notice string
+	}{
+		{"as asked for", liar{slot: as(Always, Always), attest: attesting(key.Public())}, nil, "made key"},
+		{"weaker touch", liar{slot: as(Always, Never)}, ErrCard, ""},
+		{"weaker PIN", liar{slot: as(Once, Always)}, ErrCard, ""},
+		{"attests another key", liar{slot: as(Always, Always), attest: attesting(other.Public())}, ErrCard, ""},
+		{"attests nothing", liar{slot: as(Always, Always), attest: func() (*x509.Certificate, error) { return nil, errNothing }}, nil, "no attestation"},
+		{"pulled out before the certificate", liar{slot: as(Always, Always), storing: pulledOut}, ErrRemoved, ""},
+		{"pulled out before the attestation", liar{slot: as(Always, Always), attest: func() (*x509.Certificate, error) { return nil, pulledOut }}, ErrRemoved, ""},
+	} {
+		t.Run(test.claim, func(t *testing.T) {
+			test.card.public, test.card.generated = key.Public(), new(bool)
+			stick, p := openLiar(t, test.card)
+			made, err := stick.Generate(t.Context(), Request{Role: "root"})
+			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+				t.Fatalf("got %v, want %v", err, test.want)
+			}
+			if err != nil && !strings.Contains(err.Error(), "was made in slot 9c, but not finished") {
+				t.Errorf("the key is there, and all that is said is %v", err)
+			}
+			if err == nil && made.Slot != Signature {
+				t.Errorf("made %+v", made)
+			}
+			if said := strings.Join(p.notices, "\n"); !strings.Contains(said, test.notice) {
+				t.Errorf("said %q", said)
+			}
+		})
+	}
+}
+
+// TestExplain holds us to PC/SC's words as the card library has them.
+func TestExplain(t *testing.T) {
+	for text, want := range map[string]error{
+		"connecting to pcsc: the Smart card resource manager is not running":                                          ErrNoDaemon,
+		"connecting to smart card: the smart card cannot be accessed because of other connections outstanding":        ErrBusy,
+		"connecting to pcsc: access was denied because of a security violation":                                       ErrNotAllowed,
+		"transmitting request: the smart card has been removed, so further communication is not possible":             ErrRemoved,
+		"connecting to smart card: the operation requires a Smart Card, but no Smart Card is currently in the device": ErrRemoved,
+		"something else": nil,
+	} {
+		err := explain(errors.New(text))
+		if want == nil && err.Error() != text || want != nil && !errors.Is(err, want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestPINTries(t *testing.T) {
+	for sw, want := range map[statusWord]int{0x63c2: 2, 0x63c0: 0, 0x6302: 2, 0x6983: 0, 0x6982: -1, 0x9000: -1} {
+		left, wrong := pinTries(sw)
+		if wrong != (want >= 0) || wrong && left != want {
+			t.Errorf("%04x: %d, %v", uint16(sw), left, wrong)
+		}
+	}
+}
+
+type statusWord uint16
+
+func (sw statusWord) Status() uint16 { return uint16(sw) }
+func (sw statusWord) Error() string  { return "answered" }

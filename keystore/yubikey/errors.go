@@ -11,7 +11,7 @@ var (
 	ErrNoSupport     = errors.New("this build of signet has no YubiKey support: it was built without cgo")
 	ErrNoDaemon      = errors.New("the smart card service is not running (pcscd; on Debian: apt install pcscd, systemctl start pcscd.socket)")
 	ErrNotAllowed    = errors.New("the smart card service refuses this user (a polkit rule for org.debian.pcsc-lite.access_pcsc decides)")
-	ErrAbsent        = errors.New("YubiKey not plugged in")
+	ErrAbsent        = errors.New("not plugged in")
 	ErrBusy          = errors.New("another program holds the YubiKey (often gpg's scdaemon, an ssh agent or a browser)")
 	ErrRemoved       = errors.New("the YubiKey was pulled out")
 	ErrTouch         = errors.New("the YubiKey was not touched in time")
@@ -151,14 +151,29 @@ func explain(err error) error {
 	}
 	for _, e := range serviceErrors {
 		if strings.Contains(err.Error(), e.text) {
-			return &serviceError{e.is, err}
+			return &wordedError{e.is.Error(), []error{e.is, err}}
 		}
 	}
 	return err
 }
 
-// A serviceError is a PC/SC error in our words; its own stay in the chain.
-type serviceError struct{ is, cause error }
+// A wordedError has words of its own for what is in its chain.
+type wordedError struct {
+	words string
+	chain []error
+}
 
-func (e *serviceError) Error() string   { return e.is.Error() }
-func (e *serviceError) Unwrap() []error { return []error{e.is, e.cause} }
+func (e *wordedError) Error() string   { return e.words }
+func (e *wordedError) Unwrap() []error { return e.chain }
+
+// absent says which stick is not there, and which are.
+func absent(serial uint32, there []Info) error {
+	words := "no YubiKey is plugged in"
+	switch {
+	case serial != 0 && len(there) > 0:
+		words = fmt.Sprintf("YubiKey %d is not plugged in, there is %s", serial, names(there))
+	case serial != 0:
+		words = fmt.Sprintf("YubiKey %d is not plugged in, nor is any other", serial)
+	}
+	return &wordedError{words, []error{ErrAbsent}}
+}

@@ -62,7 +62,7 @@ func (t *talk) askPIN(ctx context.Context) ([]byte, error) {
 	}
 	if len(pin) < 6 || len(pin) > 8 {
 		defer clear(pin)
-		return nil, fmt.Errorf("%w for %s: %d characters, expected 6 to 8; it was not tried", ErrPIN, t, len(pin))
+		return nil, fmt.Errorf("%w for %s: a PIN has 6 to 8 characters, not %d; it was not tried", ErrPIN, t, len(pin))
 	}
 	if bytes.Equal(pin, t.wrong) {
 		defer clear(pin)

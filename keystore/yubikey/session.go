@@ -87,7 +87,7 @@ func (s *Session) Find(ctx context.Context, keyID string) (key *Key, err error) 
 			}
 		}
 		if len(found) == 0 && len(others) == 0 {
-			return nil, fmt.Errorf("%w: key %.12s is wanted, no stick is there", ErrAbsent, keyID)
+			return nil, fmt.Errorf("key %.12s: %w", keyID, absent(0, nil))
 		}
 		err := fmt.Errorf("key %.12s: %w: plugged in: %s", keyID, ErrSlotEmpty, names(infos(found, others)))
 		for _, other := range others {
@@ -155,12 +155,8 @@ func choose(serial uint32, found []*Stick, others []Info) (*Stick, error) {
 			}
 		}
 		return nil, err
-	case serial == 0:
-		return nil, fmt.Errorf("%w: there is none", ErrAbsent)
-	case len(all) > 0:
-		return nil, fmt.Errorf("%w: number %d is wanted, there is %s", ErrAbsent, serial, names(all))
 	}
-	return nil, fmt.Errorf("%w: number %d is wanted, there is none", ErrAbsent, serial)
+	return nil, absent(serial, all)
 }
 
 func infos(found []*Stick, others []Info) []Info {

@@ -331,6 +331,9 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if err := key.Close(); err != nil {
+		t.Error(err)
+	}
 	if len(p.asked) != 1 {
 		t.Errorf("asked %q", p.asked)
 	}
