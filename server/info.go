@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/server/store"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// getServer says what this server is. It takes no token, and answers without the
+// signer too.
+func (s *Server) getServer(w http.ResponseWriter, r *http.Request) error {
+	reads := "open"
+	if s.config.ReadTokens {
+		reads = "token"
+	}
+	l := s.config.Limits
+	info := api.ServerInfo{
+		Version: s.config.Version, Time: s.now().UTC().Truncate(time.Second), Reads: reads,
+		Limits: api.Limits{
+			Body: s.config.MaxBody, Files: api.MaxFiles, FileBytes: l.Bytes,
+			Keys: l.Keys, Signatures: l.Signatures, Delegations: l.Delegations, Targets: l.Targets,
+		},
+		Lives:    seconds(s.config.Lives),
+		MaxLives: seconds(s.maxLife(Rule{})),
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	identity, err := s.signer.Identity(ctx)
+	if err == nil {
+		info.Identity = identity.Key
+		info.Lives[tuf.RoleSnapshot] = int64(identity.SnapshotLife / time.Second)
+		info.Lives[tuf.RoleTimestamp] = int64(identity.TimestampLife / time.Second)
+	} else {
+		s.log.Warn("ask the signer for its identity", "error", err)
+	}
+	return s.writeJSON(w, http.StatusOK, info)
+}
+
+// seconds returns lives in seconds. Lives that nobody set are the profile's
+// (DESIGN §4): root 1 year, targets and signers 180 days.
+func seconds(lives map[string]time.Duration) map[string]int64 {
+	const day = 24 * time.Hour
+	all := map[string]time.Duration{tuf.RoleRoot: 365 * day, tuf.RoleTargets: 180 * day, "signer": 180 * day}
+	maps.Copy(all, lives)
+	in := map[string]int64{}
+	for role, life := range all {
+		in[role] = int64(life / time.Second)
+	}
+	return in
+}
+
+// getToken says what the caller's token may do.
+func (s *Server) getToken(w http.ResponseWriter, r *http.Request) error {
+	token, err := s.token(w, r)
+	if err != nil {
+		return err
+	}
+	info := api.TokenInfo{
+		ID: token.ID, Name: token.Name, Scopes: token.Scopes, Repositories: token.Repositories, Created: token.Created,
+	}
+	if !token.Expires.IsZero() {
+		info.Expires = &token.Expires
+	}
+	return s.writeJSON(w, http.StatusOK, info)
+}
+
+// postOnlineKeys returns the signer's keys for a repository, for its root to
+// list. Keys of a new repository are made, so that takes the scope create.
+func (s *Server) postOnlineKeys(w http.ResponseWriter, r *http.Request) error {
+	repository := mux.Vars(r)["repository"]
+	token, err := s.require(w, r, repository, api.ScopePublish, api.ScopeCreate)
+	if err != nil {
+		return err
+	}
+	head, err := s.head(r.Context(), repository)
+	if err != nil {
+		return err
+	}
+	if err := mayCreate(token, repository, head); err != nil {
+		return err
+	}
+	keys, err := s.signer.OnlineKeys(r.Context(), repository)
+	if err != nil {
+		return signerError(err)
+	}
+	answer := api.OnlineKeysResponse{Keys: []api.OnlineKey{}}
+	for _, k := range keys {
+		answer.Keys = append(answer.Keys, api.OnlineKey(k))
+	}
+	return s.writeJSON(w, http.StatusOK, answer)
+}
+
+// getRepositories lists the repositories that the token covers, a page at a time.
+// A page may be shorter than asked for, even empty, while there is a next one.
+func (s *Server) getRepositories(w http.ResponseWriter, r *http.Request) error {
+	token, err := s.token(w, r)
+	if err != nil {
+		return err
+	}
+	if !hasScope(token, api.ScopeRead) {
+		return fmt.Errorf("%w: token %s may not read", api.ErrForbidden, token.ID)
+	}
+	query := r.URL.Query()
+	limit := 100
+	if text := query.Get("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > api.MaxPage {
+			return fmt.Errorf("%w: limit is a number from 1 to %d", api.ErrBadRequest, api.MaxPage)
+		}
+	}
+	after := query.Get("after")
+	if after != "" && tuf.CheckRepository(after) != nil {
+		return fmt.Errorf("%w: after is the name of a repository", api.ErrBadRequest)
+	}
+	list, err := s.store.Repositories(r.Context(), after, limit)
+	if err != nil {
+		return err
+	}
+	page := api.RepositoriesResponse{Repositories: []api.RepositorySummary{}}
+	if len(list) == limit {
+		page.Next = list[limit-1].Repository
+	}
+	list = slices.DeleteFunc(list, func(s store.Summary) bool { return !covers(token, s.Repository) })
+	for _, summary := range list {
+		page.Repositories = append(page.Repositories, api.RepositorySummary{
+			Repository: summary.Repository, Generation: summary.Generation,
+			Created: summary.Created, Updated: summary.Updated, RefreshDue: summary.RefreshAt,
+		})
+	}
+	return s.writeJSON(w, http.StatusOK, page)
+}
+
+// getRepository says what the server has of one repository. It is as open as the
+// files are, of which it tells nothing more.
+func (s *Server) getRepository(w http.ResponseWriter, r *http.Request) error {
+	repository := mux.Vars(r)["repository"]
+	if s.config.ReadTokens {
+		if _, err := s.require(w, r, repository, api.ScopeRead); err != nil {
+			return err
+		}
+	}
+	head, err := s.store.Head(r.Context(), repository)
+	if err != nil {
+		return err
+	}
+	answer := api.RepositoryResponse{Repository: repository, Generation: head.Generation, Versions: head.State.Versions(), Files: []api.FileInfo{}}
+	files := []tuf.File{head.State.Root}
+	for _, role := range slices.Sorted(maps.Keys(head.State.Roles)) {
+		files = append(files, head.State.Roles[role])
+	}
+	for _, f := range append(files, head.State.Snapshot, head.State.Timestamp) {
+		answer.Files = append(answer.Files, api.FileInfo{
+			Role: f.Role, Version: f.Version, Name: f.Name(), Length: int64(len(f.Bytes)), SHA256: f.SHA256(),
+		})
+	}
+	return s.writeJSON(w, http.StatusOK, answer)
+}

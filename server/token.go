@@ -1,0 +1,68 @@
+package server
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/server/store"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// tokenPattern is "signet_<id>_<secret>": 80 random bits to name it in logs and
+// lists, 256 to prove it.
+var tokenPattern = regexp.MustCompile(`^signet_([a-z2-7]{16})_([a-z2-7]{52})$`)
+
+// NewToken makes a token: what its bearer shows, which is kept nowhere, and what
+// the store keeps. expires may be zero.
+func NewToken(name string, scopes, repositories []string, now, expires time.Time) (secret string, token store.Token, hash string, err error) {
+	for _, scope := range scopes {
+		if !slices.Contains([]string{api.ScopeRead, api.ScopePublish, api.ScopeCreate, api.ScopeAdmin}, scope) {
+			return "", store.Token{}, "", fmt.Errorf("scope %q: expected read, publish, create or admin", scope)
+		}
+	}
+	if len(scopes) == 0 || len(repositories) == 0 {
+		return "", store.Token{}, "", fmt.Errorf("a token needs at least one scope and one pattern of repositories")
+	}
+	for _, pattern := range repositories {
+		if err := tuf.CheckPattern(pattern); err != nil {
+			return "", store.Token{}, "", err
+		}
+	}
+	if !expires.IsZero() && !expires.After(now) {
+		return "", store.Token{}, "", fmt.Errorf("expiry %s is not in the future", expires.Format(time.RFC3339))
+	}
+	id, proof := randomWord(10), randomWord(32)
+	secret = "signet_" + id + "_" + proof
+	token = store.Token{ID: id, Name: name, Scopes: scopes, Repositories: repositories, Created: now, Expires: expires}
+	return secret, token, hashToken(secret), nil
+}
+
+// TokenID returns the ID in a token, and whether it has a token's form at all.
+func TokenID(secret string) (id string, ok bool) {
+	parts := tokenPattern.FindStringSubmatch(secret)
+	if parts == nil {
+		return "", false
+	}
+	return parts[1], true
+}
+
+func randomWord(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails: the runtime ends the process instead
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
+}
+
+// hashToken is what the store has of a token. A plain hash is enough for a random
+// secret of 256 bits.
+func hashToken(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}

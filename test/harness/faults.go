@@ -1,0 +1,121 @@
+package harness
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/signet-trust/signet/server"
+	"github.com/signet-trust/signet/server/store"
+	signerapi "github.com/signet-trust/signet/signer/api"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// Faults are what goes wrong on the way to a signer or store. The zero value
+// lets everything through.
+type Faults struct {
+	mu     sync.Mutex
+	before func(ctx context.Context, call string) error
+	after  func(ctx context.Context, call string) error
+}
+
+// Before has f decide on every call, by its method's name, before it is made. An
+// error is returned in place of making it. nil lets everything through.
+func (f *Faults) Before(do func(ctx context.Context, call string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = do
+}
+
+// After has f decide on every call after it was made: an error is returned in
+// place of its answer, as when a connection breaks.
+func (f *Faults) After(do func(ctx context.Context, call string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.after = do
+}
+
+// Down has every call fail with err; nil repairs it.
+func (f *Faults) Down(err error) {
+	if err == nil {
+		f.Before(nil)
+		return
+	}
+	f.Before(func(context.Context, string) error { return err })
+}
+
+// through makes one call with the faults around it.
+func through[T any](ctx context.Context, f *Faults, call string, do func() (T, error)) (answer T, err error) {
+	f.mu.Lock()
+	before, after := f.before, f.after
+	f.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, call); err != nil {
+			return answer, err
+		}
+	}
+	if answer, err = do(); err != nil || after == nil {
+		return answer, err
+	}
+	return answer, after(ctx, call)
+}
+
+// run is through for a call that answers with an error only.
+func run(ctx context.Context, f *Faults, call string, do func() error) error {
+	_, err := through(ctx, f, call, func() (struct{}, error) { return struct{}{}, do() })
+	return err
+}
+
+type faultySigner struct {
+	server.Signer
+	faults *Faults
+}
+
+func (s faultySigner) Identity(ctx context.Context) (*signerapi.Identity, error) {
+	return through(ctx, s.faults, "Identity", func() (*signerapi.Identity, error) { return s.Signer.Identity(ctx) })
+}
+
+func (s faultySigner) OnlineKeys(ctx context.Context, repository string) ([]signerapi.OnlineKey, error) {
+	return through(ctx, s.faults, "OnlineKeys", func() ([]signerapi.OnlineKey, error) { return s.Signer.OnlineKeys(ctx, repository) })
+}
+
+func (s faultySigner) Sign(ctx context.Context, r signerapi.SignRequest) (*signerapi.Signed, error) {
+	return through(ctx, s.faults, "Sign", func() (*signerapi.Signed, error) { return s.Signer.Sign(ctx, r) })
+}
+
+func (s faultySigner) Refresh(ctx context.Context, r signerapi.RefreshRequest) (*signerapi.Signed, error) {
+	return through(ctx, s.faults, "Refresh", func() (*signerapi.Signed, error) { return s.Signer.Refresh(ctx, r) })
+}
+
+func (s faultySigner) Last(ctx context.Context, repository string) (*signerapi.Last, error) {
+	return through(ctx, s.faults, "Last", func() (*signerapi.Last, error) { return s.Signer.Last(ctx, repository) })
+}
+
+func (s faultySigner) Ready(ctx context.Context) error {
+	return run(ctx, s.faults, "Ready", func() error { return s.Signer.Ready(ctx) })
+}
+
+type faultyStore struct {
+	server.Store
+	faults *Faults
+}
+
+func (s faultyStore) Head(ctx context.Context, repository string) (*store.Head, error) {
+	return through(ctx, s.faults, "Head", func() (*store.Head, error) { return s.Store.Head(ctx, repository) })
+}
+
+func (s faultyStore) File(ctx context.Context, repository, role string, version int64) (tuf.File, error) {
+	return through(ctx, s.faults, "File", func() (tuf.File, error) { return s.Store.File(ctx, repository, role, version) })
+}
+
+func (s faultyStore) Publish(ctx context.Context, p store.Publication) (int64, error) {
+	return through(ctx, s.faults, "Publish", func() (int64, error) { return s.Store.Publish(ctx, p) })
+}
+
+func (s faultyStore) TokenByHash(ctx context.Context, sha256 string, now time.Time) (store.Token, error) {
+	return through(ctx, s.faults, "TokenByHash", func() (store.Token, error) { return s.Store.TokenByHash(ctx, sha256, now) })
+}
+
+func (s faultyStore) Ping(ctx context.Context) error {
+	return run(ctx, s.faults, "Ping", func() error { return s.Store.Ping(ctx) })
+}
