@@ -85,7 +85,7 @@ func ParseRepository(s string) (string, error) {
 	if !ok || (!strings.ContainsAny(host, ".:") && host != "localhost") {
 		host, rest = "docker.io", s
 	}
-	host = strings.ToLower(host)
+	host = strings.Map(lowerASCII, host)
 	if isDockerAlias(host) {
 		host = "docker.io"
 	}
@@ -97,6 +97,15 @@ func ParseRepository(s string) (string, error) {
 		return "", nameRefusal("%q is not a repository's name: %s", clip(s), detail(err))
 	}
 	return name, nil
+}
+
+// lowerASCII leaves letters beyond ASCII alone: some turn into others, such as the
+// Kelvin sign into k.
+func lowerASCII(r rune) rune {
+	if 'A' <= r && r <= 'Z' {
+		return r + ('a' - 'A')
+	}
+	return r
 }
 
 // CheckRepository refuses what is not the canonical full name of a repository.
@@ -141,7 +150,7 @@ func isHost(s string) bool {
 	}
 	if v6 := m[1]; v6 != "" {
 		addr, err := netip.ParseAddr(v6)
-		if err != nil || addr.String() != v6 {
+		if err != nil || !addr.Is6() || addr.String() != v6 {
 			return false
 		}
 	}
