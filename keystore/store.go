@@ -101,10 +101,7 @@ func (s Store) checkNew(e Entry) error {
 	if e.Name == "" {
 		return nil
 	}
-	entries, err := s.List()
-	if err != nil {
-		return err
-	}
+	entries, _ := s.List() // what cannot be read has no name either
 	for _, other := range entries {
 		if other.Name == e.Name {
 			return fmt.Errorf("a key named %s (%s): %w", other.Name, short(other.Key), ErrExists)
@@ -193,9 +190,10 @@ func (s Store) List() ([]Entry, error) {
 }
 
 // Find returns the one key that what means: a key ID, the start of one (six
-// digits or more), a name, or the path of a key file.
+// digits or more), a name, or the path of a key file (one with a separator in
+// it, or that ends in .json).
 func (s Store) Find(what string) (Entry, error) {
-	if strings.ContainsRune(what, filepath.Separator) || filepath.Ext(what) == ".json" {
+	if strings.ContainsFunc(what, isSeparator) || filepath.Ext(what) == ".json" {
 		return readEntry(what)
 	}
 	entries, bad := s.List()
@@ -218,3 +216,5 @@ func (s Store) Find(what string) (Entry, error) {
 	err := fmt.Errorf("%w: %q in %s", ErrNotFound, what, s.Dir)
 	return Entry{}, errors.Join(err, bad)
 }
+
+func isSeparator(r rune) bool { return r < utf8.RuneSelf && os.IsPathSeparator(uint8(r)) }

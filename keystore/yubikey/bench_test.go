@@ -39,12 +39,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv("SIGNET_TEST_LIST") != "" {
 		os.Exit(listSticks())
 	}
+	if os.Getenv("SIGNET_TEST_SERVICE_DIES") != "" {
+		os.Exit(loseService())
+	}
 	os.Exit(run(m))
 }
 
 func run(m *testing.M) int {
 	var err error
-	bench, err = virtual.Start(virtual.Config{Sticks: []virtual.StickConfig{
+	bench, err = startBench(virtual.Config{Sticks: []virtual.StickConfig{
 		{Serial: alice, Absent: true},
 		{Serial: bob, Firmware: "5.4.3", Absent: true},
 		{Serial: carol, Firmware: "5.2.7", Absent: true},
@@ -54,10 +57,6 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer bench.Close()
-	for _, env := range bench.Env() {
-		name, value, _ := strings.Cut(env, "=")
-		os.Setenv(name, value)
-	}
 	return m.Run()
 }
 
@@ -84,6 +83,60 @@ func listSticks() int {
 		return 1
 	}
 	return 0
+}
+
+// loseService has a pcscd of its own, which dies between two signatures.
+func loseService() int {
+	bench, err := startBench(virtual.Config{Sticks: []virtual.StickConfig{{Serial: alice}}})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer bench.Close()
+	ctx := context.Background()
+	session := yubikey.NewSession(yubikey.Config{Prompter: types(rightPIN), Wait: -1})
+	defer session.Close()
+	stick, err := session.Open(ctx, 0)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	made, err := stick.Generate(ctx, yubikey.Request{})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	key, err := stick.Key(ctx, made.Slot)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if _, err := key.Sign(ctx, []byte("x")); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	bench.Close()
+	_, err = key.Sign(ctx, []byte("x"))
+	fmt.Println("sign:", err)
+	_, next := session.Find(ctx, made.Key.ID())
+	fmt.Println("find:", next)
+	if !errors.Is(err, yubikey.ErrNoDaemon) || !errors.Is(next, yubikey.ErrNoDaemon) {
+		return 1
+	}
+	return 0
+}
+
+// startBench starts sticks for this process, which can do so once.
+func startBench(config virtual.Config) (*virtual.Bench, error) {
+	bench, err := virtual.Start(config)
+	if err != nil {
+		return nil, err
+	}
+	for _, env := range bench.Env() {
+		name, value, _ := strings.Cut(env, "=")
+		os.Setenv(name, value)
+	}
+	return bench, nil
 }
 
 // plug inserts sticks as they come from the factory, with touches at once.

@@ -78,7 +78,8 @@ func (s *Session) Open(ctx context.Context, serial uint32) (*Stick, error) {
 }
 
 // Find returns the key with the ID, on whichever stick it is. It waits for a
-// stick that another program holds if no other has the key.
+// stick that another program holds if no other has the key. Who has a note of
+// stick and slot is faster with Open and Stick.Key.
 func (s *Session) Find(ctx context.Context, keyID string) (key *Key, err error) {
 	_, err = s.pick(ctx, func(found []*Stick, others []Info) (*Stick, error) {
 		for _, stick := range found {

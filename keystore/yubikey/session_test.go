@@ -176,3 +176,11 @@ func TestServiceNotRunning(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+func TestServiceDiesInTheMiddle(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "SIGNET_TEST_SERVICE_DIES=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -18,7 +18,7 @@ type Stick struct {
 	card     card
 	prompter keystore.Prompter
 	used     bool        // handed out by the session
-	lost     atomic.Bool // pulled out: the connection is dead for good
+	lost     atomic.Bool // the connection is dead for good
 	closed   atomic.Bool
 
 	// turn is held by whoever talks to the card. The fields below belong to
@@ -87,7 +87,7 @@ func withTurn[T any](ctx context.Context, st *Stick, body func(*talk) (T, error)
 		return zero, fmt.Errorf("%s: %w", st, ErrClosed)
 	}
 	v, err := body(t)
-	if errors.Is(err, ErrRemoved) {
+	if errors.Is(err, ErrRemoved) || errors.Is(err, ErrNoDaemon) {
 		st.lost.Store(true)
 	}
 	if err != nil && !strings.Contains(err.Error(), st.String()) {
