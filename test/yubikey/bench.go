@@ -56,7 +56,8 @@ type Config struct {
 	// StateDir keeps the sticks from one run to the next. Without it each start has
 	// new sticks.
 	StateDir string
-	// OnTouch is told of each touch request and, later, how it ended.
+	// OnTouch is told of each touch request and, later, how it ended. Several sticks
+	// may tell at once.
 	OnTouch func(Touch)
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,5 +107,25 @@ func TestOpenSCSeesTheSameCard(t *testing.T) {
 	got, _ := pem.Decode([]byte(outside(t, "pkcs15-tool", "--reader", stick.Reader(), "--read-certificate", "01")))
 	if got == nil || !bytes.Equal(got.Bytes, readPEM(t, certificate)) {
 		t.Error("OpenSC reads another certificate than was stored")
+	}
+}
+
+func TestBenchesSideBySide(t *testing.T) {
+	for _, serial := range []uint32{31, 32, 33} {
+		t.Run(fmt.Sprint(serial), func(t *testing.T) {
+			t.Parallel()
+			bench, err := yubikey.Start(yubikey.Config{Sticks: []yubikey.StickConfig{{Serial: serial}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer bench.Close()
+			cmd := exec.CommandContext(t.Context(), "yubico-piv-tool", "-a", "status")
+			cmd.Env = append(os.Environ(), bench.Env()...)
+			output, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, output)
+			}
+			contains(t, string(output), fmt.Sprintf("Serial Number:\t%d\n", serial))
+		})
 	}
 }

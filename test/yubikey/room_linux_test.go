@@ -69,3 +69,28 @@ func TestStartRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestPcscdThatDies(t *testing.T) {
+	bench, err := Start(Config{Sticks: []StickConfig{{Serial: 1}, {Serial: 2, Absent: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bench.daemon.process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-bench.Ended()
+	if err := bench.Stick(2).Insert(); err == nil {
+		t.Error("inserted a stick with no pcscd to see it")
+	}
+	if err := bench.Stick(1).Remove(); err == nil {
+		t.Error("removed a stick with no pcscd to see it")
+	}
+	for range 2 {
+		if err := bench.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(bench.Socket()); !os.IsNotExist(err) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}

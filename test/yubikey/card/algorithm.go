@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"math/big"
 )
 
 // A privateKey is a key of one of the card's algorithms.
@@ -22,9 +21,12 @@ type privateKey interface {
 	sign(challenge []byte) ([]byte, error)
 	// agree makes the secret that is shared with the owner of peer.
 	agree(peer []byte) ([]byte, error)
-	// crypto is the key as Go's standard library knows it.
-	crypto() crypto.Signer
+	// private is the key as Go's standard library knows it.
+	private() standardKey
 }
+
+// A standardKey is what all private keys of the standard library are.
+type standardKey interface{ Public() crypto.PublicKey }
 
 // An algorithm makes and reads keys.
 type algorithm struct {
@@ -34,12 +36,14 @@ type algorithm struct {
 }
 
 const (
+	algorithmRSA1024 = 0x06
 	algorithmRSA2048 = 0x07
 	algorithmRSA3072 = 0x05
 	algorithmRSA4096 = 0x16
 	algorithmP256    = 0x11
 	algorithmP384    = 0x14
 	algorithmEd25519 = 0xE0
+	algorithmX25519  = 0xE1
 )
 
 func (c *Card) algorithm(id byte) (algorithm, error) {
@@ -48,6 +52,8 @@ func (c *Card) algorithm(id byte) (algorithm, error) {
 		return ecdsaAlgorithm(elliptic.P256()), nil
 	case algorithmP384:
 		return ecdsaAlgorithm(elliptic.P384()), nil
+	case algorithmRSA1024:
+		return rsaAlgorithm(1024), nil
 	case algorithmRSA2048:
 		return rsaAlgorithm(2048), nil
 	}
@@ -59,6 +65,8 @@ func (c *Card) algorithm(id byte) (algorithm, error) {
 			return rsaAlgorithm(4096), nil
 		case algorithmEd25519:
 			return ed25519Algorithm(), nil
+		case algorithmX25519:
+			return x25519Algorithm(), nil
 		}
 	}
 	return algorithm{}, StatusWrongData
@@ -75,6 +83,8 @@ func parsePrivateKey(der []byte) (privateKey, error) {
 		return ecdsaKey{key}, nil
 	case ed25519.PrivateKey:
 		return ed25519Key{key}, nil
+	case *ecdh.PrivateKey:
+		return x25519Key{key}, nil
 	case *rsa.PrivateKey:
 		return rsaKey{key}, nil
 	}
@@ -126,7 +136,7 @@ func (k ecdsaKey) agree(peer []byte) ([]byte, error) {
 	return agree(mine, peer)
 }
 
-func (k ecdsaKey) crypto() crypto.Signer { return k.PrivateKey }
+func (k ecdsaKey) private() standardKey { return k.PrivateKey }
 
 func agree(mine *ecdh.PrivateKey, peer []byte) ([]byte, error) {
 	point, err := mine.Curve().NewPublicKey(peer)
@@ -170,65 +180,29 @@ func (k ed25519Key) sign(message []byte) ([]byte, error) {
 
 func (k ed25519Key) agree([]byte) ([]byte, error) { return nil, StatusWrongData }
 
-func (k ed25519Key) crypto() crypto.Signer { return k.key }
+func (k ed25519Key) private() standardKey { return k.key }
 
-type rsaKey struct{ *rsa.PrivateKey }
+type x25519Key struct{ *ecdh.PrivateKey }
 
-func rsaAlgorithm(bits int) algorithm {
+func x25519Algorithm() algorithm {
 	return algorithm{
 		generate: func() (privateKey, error) {
-			key, err := rsa.GenerateKey(rand.Reader, bits)
-			return rsaKey{key}, err
+			key, err := ecdh.X25519().GenerateKey(rand.Reader)
+			return x25519Key{key}, err
 		},
 		read: func(template map[byte][]byte) (privateKey, error) {
-			p, q := new(big.Int).SetBytes(template[0x01]), new(big.Int).SetBytes(template[0x02])
-			return readRSA(p, q, bits)
+			key, err := ecdh.X25519().NewPrivateKey(template[0x08])
+			return x25519Key{key}, err
 		},
 	}
 }
 
-// readRSA makes a key from its two primes, as Yubico's IMPORT gives them; the
-// public exponent is always 65537.
-func readRSA(p, q *big.Int, bits int) (privateKey, error) {
-	const exponent = 65537
-	n := new(big.Int).Mul(p, q)
-	if n.BitLen() != bits {
-		return nil, StatusWrongData
-	}
-	one := big.NewInt(1)
-	order := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
-	d := new(big.Int).ModInverse(big.NewInt(exponent), order)
-	if d == nil {
-		return nil, StatusWrongData
-	}
-	key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: n, E: exponent}, D: d, Primes: []*big.Int{p, q}}
-	key.Precompute()
-	return rsaKey{key}, key.Validate()
-}
+func (k x25519Key) algorithm() byte { return algorithmX25519 }
 
-func (k rsaKey) algorithm() byte {
-	switch k.N.BitLen() {
-	case 3072:
-		return algorithmRSA3072
-	case 4096:
-		return algorithmRSA4096
-	}
-	return algorithmRSA2048
-}
+func (k x25519Key) public() []byte { return tlv(0x86, k.PublicKey().Bytes()...) }
 
-func (k rsaKey) public() []byte {
-	return append(tlv(0x81, k.N.Bytes()...), tlv(0x82, big.NewInt(int64(k.E)).Bytes()...)...)
-}
+func (k x25519Key) sign([]byte) ([]byte, error) { return nil, StatusWrongData }
 
-// sign is the bare private operation: the host has padded the block.
-func (k rsaKey) sign(block []byte) ([]byte, error) {
-	m := new(big.Int).SetBytes(block)
-	if len(block) != k.Size() || m.Cmp(k.N) >= 0 {
-		return nil, StatusWrongData
-	}
-	return m.Exp(m, k.D, k.N).FillBytes(make([]byte, k.Size())), nil
-}
+func (k x25519Key) agree(peer []byte) ([]byte, error) { return agree(k.PrivateKey, peer) }
 
-func (k rsaKey) agree([]byte) ([]byte, error) { return nil, StatusWrongData }
-
-func (k rsaKey) crypto() crypto.Signer { return k.PrivateKey }
+func (k x25519Key) private() standardKey { return k.PrivateKey }

@@ -1,6 +1,7 @@
 package card
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -47,6 +48,10 @@ func (c *Card) attest(cmd Command) ([]byte, error) {
 	if slot == nil || slot.Origin != originGenerated || maker == nil {
 		return nil, StatusWrongData
 	}
+	signer, ok := maker.key.private().(crypto.Signer)
+	if !ok {
+		return nil, StatusWrongData
+	}
 	der, err := readCertificateObject(c.state.Objects[objectAttestation])
 	if err != nil {
 		return nil, StatusWrongData
@@ -73,7 +78,7 @@ func (c *Card) attest(cmd Command) ([]byte, error) {
 			{Id: yubico(9), Value: []byte{c.formFactor}},
 		},
 	}
-	der, err = x509.CreateCertificate(rand.Reader, template, issuer, slot.key.crypto().Public(), maker.key.crypto())
+	der, err = x509.CreateCertificate(rand.Reader, template, issuer, slot.key.private().Public(), signer)
 	if err != nil {
 		return nil, StatusWrongData
 	}

@@ -65,7 +65,7 @@ type Card struct {
 type session struct {
 	applet     applet
 	pin        bool // PIN was right
-	pinJustNow bool // and that was the command before this one
+	pinJustNow bool // and no other command came since
 	managed    bool
 	question   *question
 	chain      []byte   // data of a half-done command
@@ -168,11 +168,9 @@ func (c *Card) Transmit(ctx context.Context, apdu []byte) []byte {
 	}
 	cmd.Data = data
 
-	fresh := c.session.pinJustNow
-	answer, err := c.dispatch(ctx, cmd)
-	if fresh {
-		c.session.pinJustNow = cmd.Instruction == insVerify && c.session.pinJustNow
-	}
+	direct := c.session.pinJustNow
+	c.session.pinJustNow = false
+	answer, err := c.dispatch(ctx, cmd, direct)
 	if saveErr := c.save(); saveErr != nil {
 		return StatusTrouble.bytes(nil)
 	}
@@ -180,7 +178,7 @@ func (c *Card) Transmit(ctx context.Context, apdu []byte) []byte {
 		return statusOf(err).bytes(nil)
 	}
 	c.session.unread = answer
-	return c.getResponseOr(cmd, StatusOK)
+	return c.next(cmd)
 }
 
 // link puts a chained command together (ISO 7816-4, 5.1.1.1). All links carry the
@@ -212,11 +210,11 @@ func (c *Card) getResponse(cmd Command) []byte {
 	if len(c.session.unread) == 0 {
 		return StatusWrongData.bytes(nil)
 	}
-	return c.getResponseOr(cmd, StatusOK)
+	return c.next(cmd)
 }
 
-// getResponseOr hands out as much of the answer as the sender takes.
-func (c *Card) getResponseOr(cmd Command, last Status) []byte {
+// next hands out as much of the answer as the sender has room for.
+func (c *Card) next(cmd Command) []byte {
 	room := orMax(cmd.Le, 256)
 	if cmd.Extended {
 		room = 65533 // with its status word it fits the reader's frame
@@ -224,7 +222,7 @@ func (c *Card) getResponseOr(cmd Command, last Status) []byte {
 	unread := c.session.unread
 	if len(unread) <= room {
 		c.session.unread = nil
-		return last.bytes(unread)
+		return StatusOK.bytes(unread)
 	}
 	c.session.unread = unread[room:]
 	return statusMore(len(c.session.unread)).bytes(unread[:room])

@@ -186,14 +186,14 @@ func TestStateFile(t *testing.T) {
 	term := insert(t, "5.7.4", keep)
 	term.manageDefault()
 	for _, generate := range []string{
-		"0047009A05 AC03800111", "0047009C05 AC03800114", "0047008205 AC038001E0", "0047008305 AC03800107",
+		"0047009A05 AC03800111", "0047009C05 AC03800114", "0047008205 AC038001E0", "0047008305 AC03800107", "0047008405 AC038001E1",
 	} {
 		term.send(generate)
 	}
 	term.want("00DB3FFF09 5C035FC102 5302CAFE", "9000")
 	term.want(wrongPIN, "63C2")
 	metadata := func(term *terminal) (all string) {
-		for _, slot := range []string{"9A", "9C", "82", "83", "F9"} {
+		for _, slot := range []string{"9A", "9C", "82", "83", "84", "F9"} {
 			all += hex.EncodeToString(term.want("00F700"+slot+"000000", "*9000"))
 		}
 		return all

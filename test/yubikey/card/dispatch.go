@@ -35,14 +35,15 @@ const (
 	aidManagement = "\xA0\x00\x00\x05\x27\x47\x11\x17"
 )
 
-// dispatch runs one whole command in the applet that is selected.
-func (c *Card) dispatch(ctx context.Context, cmd Command) ([]byte, error) {
+// dispatch runs one whole command in the applet that is selected. It is told whether
+// the command before was a right PIN.
+func (c *Card) dispatch(ctx context.Context, cmd Command, afterPIN bool) ([]byte, error) {
 	if cmd.Instruction == insSelect && cmd.P1 == 0x04 {
 		return c.selectApplet(cmd.Data)
 	}
 	switch c.session.applet {
 	case appletPIV:
-		return c.dispatchPIV(ctx, cmd)
+		return c.dispatchPIV(ctx, cmd, afterPIN)
 	case appletManagement:
 		if cmd.Instruction == insReadConfig {
 			return c.deviceInfo(), nil
@@ -51,7 +52,7 @@ func (c *Card) dispatch(ctx context.Context, cmd Command) ([]byte, error) {
 	return nil, StatusInstruction
 }
 
-func (c *Card) dispatchPIV(ctx context.Context, cmd Command) ([]byte, error) {
+func (c *Card) dispatchPIV(ctx context.Context, cmd Command, afterPIN bool) ([]byte, error) {
 	switch cmd.Instruction {
 	case insVerify:
 		return c.verify(cmd)
@@ -65,7 +66,7 @@ func (c *Card) dispatchPIV(ctx context.Context, cmd Command) ([]byte, error) {
 		if cmd.P2 == slotManagement {
 			return c.authenticateManagement(ctx, cmd)
 		}
-		return c.useKey(ctx, cmd)
+		return c.useKey(ctx, cmd, afterPIN)
 	case insGetData:
 		return c.getData(cmd)
 	case insPutData:

@@ -59,7 +59,7 @@ func (c *Card) authenticateManagement(ctx context.Context, cmd Command) ([]byte,
 	if err != nil {
 		return nil, StatusTrouble
 	}
-	template, err := c.template(cmd.Data)
+	template, err := readTemplate(cmd.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +127,8 @@ func (c *Card) managed(ctx context.Context, key managementKey) error {
 	return nil
 }
 
-// template reads 7C L { ... }.
-func (c *Card) template(data []byte) (map[byte][]byte, error) {
+// readTemplate reads 7C L { ... }.
+func readTemplate(data []byte) (map[byte][]byte, error) {
 	inner, err := unwrap(tagTemplate, data)
 	if err != nil {
 		return nil, err

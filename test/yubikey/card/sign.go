@@ -10,12 +10,12 @@ const touchCache = 15 * time.Second
 
 // useKey is GENERAL AUTHENTICATE with a private key (3.2.4): a signature, or a
 // shared secret.
-func (c *Card) useKey(ctx context.Context, cmd Command) ([]byte, error) {
+func (c *Card) useKey(ctx context.Context, cmd Command, afterPIN bool) ([]byte, error) {
 	if !isKeySlot(cmd.P2) {
 		return nil, StatusWrongData // F9 attests and does nothing else
 	}
 	slot := c.state.keys[cmd.P2]
-	template, err := c.template(cmd.Data)
+	template, err := readTemplate(cmd.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (c *Card) useKey(ctx context.Context, cmd Command) ([]byte, error) {
 	if !ok {
 		return nil, StatusWrongData
 	}
-	if err := c.allowed(ctx, cmd.P2, slot); err != nil {
+	if err := c.allowed(ctx, cmd.P2, slot, afterPIN); err != nil {
 		return nil, err
 	}
 	output, err := use(input)
@@ -43,11 +43,11 @@ func (c *Card) useKey(ctx context.Context, cmd Command) ([]byte, error) {
 }
 
 // allowed asks for the PIN and the touch that the key demands.
-func (c *Card) allowed(ctx context.Context, number byte, slot *slotKey) error {
+func (c *Card) allowed(ctx context.Context, number byte, slot *slotKey, afterPIN bool) error {
 	switch {
 	case slot.PIN == pinOnce && !c.session.pin:
 		return StatusSecurity
-	case slot.PIN == pinAlways && !c.session.pinJustNow:
+	case slot.PIN == pinAlways && !afterPIN:
 		return StatusSecurity
 	}
 	if !c.touched(ctx, number, slot.Touch) {

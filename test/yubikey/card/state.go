@@ -97,7 +97,7 @@ func (c *Card) save() error {
 	}
 	c.state.Keys = make(map[string]keptKey)
 	for slot, key := range c.state.keys {
-		der, err := x509.MarshalPKCS8PrivateKey(key.key.crypto())
+		der, err := x509.MarshalPKCS8PrivateKey(key.key.private())
 		if err != nil {
 			return fmt.Errorf("slot %x: %w", slot, err)
 		}
