@@ -3,11 +3,13 @@ package keystore_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,13 +46,53 @@ func (p *typing) Secret(_ context.Context, prompt string) ([]byte, error) {
 
 func (p *typing) Notice(text string) { p.notices = append(p.notices, text) }
 
-func generate(t *testing.T, store keystore.Store, spec keystore.Spec) keystore.Entry {
+// people makes the keys of alice and bob once: each costs scrypt's time.
+var people = sync.OnceValues(func() (files map[string][]byte, err error) {
+	dir, err := os.MkdirTemp("", "keystore-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	files = map[string][]byte{}
+	for name, algorithm := range map[string]string{"alice": keystore.P256, "bob": keystore.Ed25519} {
+		e, err := keystore.Store{Dir: dir}.Generate(context.Background(), keystore.Spec{Algorithm: algorithm, Name: name, Role: "root"}, types(passphrase))
+		if err != nil {
+			return nil, err
+		}
+		if files[name], err = os.ReadFile(e.Path); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+})
+
+// storeOf returns a store that holds the keys of these people.
+func storeOf(t *testing.T, names ...string) (store keystore.Store, entries []keystore.Entry) {
 	t.Helper()
-	e, err := store.Generate(t.Context(), spec, types(passphrase))
+	files, err := people()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e
+	store = newStore(t)
+	if err := os.MkdirAll(store.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		var id struct{ KeyID string }
+		if err := json.Unmarshal(files[name], &id); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(store.Dir, id.KeyID+".json")
+		if err := os.WriteFile(path, files[name], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e, err := store.Find(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, e)
+	}
+	return store, entries
 }
 
 func newStore(t *testing.T) keystore.Store {
@@ -61,7 +103,11 @@ func TestGeneratedKeySigns(t *testing.T) {
 	for _, algorithm := range []string{"", keystore.P384, keystore.Ed25519} {
 		t.Run("algorithm "+algorithm, func(t *testing.T) {
 			store := newStore(t)
-			made := generate(t, store, keystore.Spec{Algorithm: algorithm, Name: "alice", Role: "root"})
+			made, err := store.Generate(t.Context(), keystore.Spec{Algorithm: algorithm, Name: "alice", Role: "root"}, types(passphrase))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkModes(t, store, made)
 			found, err := store.Find("alice")
 			if err != nil {
 				t.Fatal(err)
@@ -85,6 +131,11 @@ func TestGeneratedKeySigns(t *testing.T) {
 			if !bytes.Equal(alice.given[0], make([]byte, len(passphrase))) {
 				t.Error("the passphrase was not overwritten after use")
 			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := key.Sign(ctx, msg); !errors.Is(err, context.Canceled) {
+				t.Errorf("cancelled: %v", err)
+			}
 			key.Close()
 			if _, err := key.Sign(t.Context(), msg); !errors.Is(err, keystore.ErrClosed) {
 				t.Errorf("closed key: %v", err)
@@ -93,23 +144,8 @@ func TestGeneratedKeySigns(t *testing.T) {
 	}
 }
 
-func TestCancelledContextSignsNothing(t *testing.T) {
-	e := generate(t, newStore(t), keystore.Spec{})
-	key, err := e.Unlock(t.Context(), types(passphrase))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer key.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := key.Sign(ctx, []byte("x")); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestGenerateRefuses(t *testing.T) {
-	store := newStore(t)
-	generate(t, store, keystore.Spec{Name: "alice"})
+	store, _ := storeOf(t, "alice")
 	for _, test := range []struct {
 		claim string
 		spec  keystore.Spec
@@ -142,8 +178,8 @@ func TestGenerateRefuses(t *testing.T) {
 }
 
 func TestWrongPassphraseSaysSo(t *testing.T) {
-	e := generate(t, newStore(t), keystore.Spec{Name: "alice"})
-	_, err := e.Unlock(t.Context(), types("incorrect horse battery"))
+	_, made := storeOf(t, "alice")
+	_, err := made[0].Unlock(t.Context(), types("incorrect horse battery"))
 	if !errors.Is(err, keystore.ErrPassphrase) {
 		t.Fatalf("got %v", err)
 	}
@@ -152,17 +188,24 @@ func TestWrongPassphraseSaysSo(t *testing.T) {
 	}
 }
 
-func TestModes(t *testing.T) {
+func checkModes(t *testing.T, store keystore.Store, e keystore.Entry) {
+	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("rights are not in the mode there")
+		return // rights are not in the mode there
 	}
-	store := newStore(t)
-	e := generate(t, store, keystore.Spec{})
 	for path, want := range map[string]os.FileMode{e.Path: 0o600, store.Dir: 0o700} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v; want %o", path, info.Mode(), err, want)
 		}
 	}
+}
+
+func TestFilesOpenToOthersAreRefused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("rights are not in the mode there")
+	}
+	store, made := storeOf(t, "alice")
+	e := made[0]
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o620, 0o666} {
 		if err := os.Chmod(e.Path, mode); err != nil {
 			t.Fatal(err)
@@ -181,9 +224,8 @@ func TestModes(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	store := newStore(t)
-	alice := generate(t, store, keystore.Spec{Name: "alice"})
-	bob := generate(t, store, keystore.Spec{Algorithm: keystore.Ed25519, Name: "bob"})
+	store, made := storeOf(t, "alice", "bob")
+	alice, bob := made[0], made[1]
 	elsewhere := filepath.Join(t.TempDir(), "backup")
 	copyFile(t, bob.Path, elsewhere)
 	for _, test := range []struct {
@@ -223,7 +265,8 @@ func TestFind(t *testing.T) {
 
 func TestKeysElsewhere(t *testing.T) {
 	store := newStore(t)
-	key := generate(t, newStore(t), keystore.Spec{}).Key
+	_, made := storeOf(t, "alice")
+	key := made[0].Key
 	stick := &keystore.OnStick{Serial: 12345678, Slot: "9c", Attestation: [][]byte{{0x30, 0}, {0x30, 0}}}
 	if _, err := store.Add(keystore.Entry{Key: key, Name: "root-1", Stick: stick}); err != nil {
 		t.Fatal(err)
@@ -248,8 +291,8 @@ func TestKeysElsewhere(t *testing.T) {
 
 func TestPublicKeys(t *testing.T) {
 	dir := t.TempDir()
-	store := newStore(t)
-	alice := generate(t, store, keystore.Spec{Name: "alice"})
+	store, made := storeOf(t, "alice")
+	alice := made[0]
 	path := filepath.Join(dir, "alice.pem")
 	if err := keystore.WritePublic(path, alice.Key); err != nil {
 		t.Fatal(err)
