@@ -1,0 +1,186 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/signet-trust/signet/tuf"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// current is a repository's verified state, as a publisher builds on it.
+type current struct {
+	repository string
+	root       *tuf.Root
+	rootBytes  []byte
+	names      []string // of targets and the signers, in the order of the search
+	roles      map[string]currentRole
+	versions   map[string]int64
+	expired    []string // roles that have expired
+}
+
+// currentRole is targets or a signer.
+type currentRole struct {
+	delegator string
+	bytes     []byte
+	targets   *tuf.Targets
+	keys      tuf.RoleKeys
+}
+
+// maxExpired is how many roles that have expired a publisher works around.
+const maxExpired = 64
+
+// read verifies what the server serves. Unlike a verifier, a publisher must be
+// able to renew what has expired: root, targets and signers may have, which is
+// then told in the Change. Freshness is not given up: timestamp and snapshot may
+// not have.
+func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor, then question) (*current, error) {
+	path, err := stateDir(p.Client.config.StateDir, repository)
+	if err != nil {
+		return nil, err
+	}
+	var cur *current
+	s := session{client: p.Client, repository: repository, anchor: anchor, path: path, token: func(string) string { return p.Server.Token }}
+	s.question = func(ctx context.Context, x *Update) (err error) {
+		if err := fresh(x, p.Client.config.Now()); err != nil {
+			return err
+		}
+		if cur, err = newCurrent(ctx, x, repository); err == nil && then != nil {
+			err = then(ctx, x)
+		}
+		return err
+	}
+	var expired []string
+	for {
+		err := s.online(ctx)
+		e, isExpired := errors.AsType[*tuf.ExpiredError](err)
+		switch {
+		case err == nil:
+			cur.expired = expired
+			return cur, nil
+		case !isExpired, e.Role == tuf.RoleTimestamp, e.Role == tuf.RoleSnapshot, len(expired) == maxExpired:
+			return nil, err
+		}
+		expired = append(expired, e.Role)
+		s.at = e.Expired.Add(-time.Second)
+	}
+}
+
+// fresh refuses a timestamp or snapshot that has expired.
+func fresh(x *Update, now time.Time) error {
+	timestamp, snapshot := x.trusted.Timestamp().Signed, x.trusted.Snapshot().Signed
+	switch {
+	case !timestamp.Expires.After(now):
+		return &tuf.ExpiredError{Repository: x.u.Repository, Role: tuf.RoleTimestamp, Version: timestamp.Version, Expired: timestamp.Expires, Now: now}
+	case !snapshot.Expires.After(now):
+		return &tuf.ExpiredError{Repository: x.u.Repository, Role: tuf.RoleSnapshot, Version: snapshot.Version, Expired: snapshot.Expires, Now: now}
+	}
+	return nil
+}
+
+// newCurrent reads every role.
+func newCurrent(ctx context.Context, x *Update, repository string) (*current, error) {
+	t := x.trusted
+	cur := &current{repository: repository, rootBytes: t.Bytes(tuf.RoleRoot), roles: map[string]currentRole{}, versions: map[string]int64{}}
+	var err error
+	if cur.root, err = tuf.ReadRoot(cur.rootBytes); err != nil {
+		return nil, err
+	}
+	cur.versions[tuf.RoleRoot] = cur.root.Signed.Version
+	cur.versions[tuf.RoleTimestamp] = t.Timestamp().Signed.Version
+	cur.versions[tuf.RoleSnapshot] = t.Snapshot().Signed.Version
+	err = x.Walk(ctx, func(role, delegator string, targets *tuf.Targets) error {
+		r := currentRole{delegator: delegator, bytes: t.Bytes(role), keys: tuf.RoleKeysOf(cur.root, tuf.RoleTargets)}
+		if parent := t.Role(delegator); parent != nil {
+			r.keys, _ = tuf.SignerKeysOf(parent, role)
+		}
+		var err error
+		// Read anew: what was verified lists only the keys that this client can use.
+		if r.targets, err = tuf.ReadTargets(r.bytes); err != nil {
+			return err
+		}
+		cur.names, cur.roles[role], cur.versions[role] = append(cur.names, role), r, targets.Signed.Version
+		return ctx.Err()
+	})
+	return cur, err
+}
+
+// payloadOf returns the signed part of role's current file.
+func (c *current) payloadOf(role string) []byte {
+	var payload []byte
+	if role == tuf.RoleRoot {
+		payload, _ = tuf.Payload(c.root)
+	} else if r, ok := c.roles[role]; ok {
+		payload, _ = tuf.Payload(r.targets)
+	}
+	return payload
+}
+
+// keysOf returns who may sign role.
+func (c *current) keysOf(role string) (tuf.RoleKeys, error) {
+	if role == tuf.RoleRoot {
+		return tuf.RoleKeysOf(c.root, tuf.RoleRoot), nil
+	}
+	r, ok := c.roles[role]
+	if !ok {
+		return tuf.RoleKeys{}, fmt.Errorf("%s has no signer %q: %w", c.repository, role, tuf.ErrNotFound)
+	}
+	return r.keys, nil
+}
+
+// mayList tells whether a target path that role lists would be found: every
+// delegation down to it allows the path.
+func (c *current) mayList(role, path string) bool {
+	for role != tuf.RoleTargets {
+		r, ok := c.roles[role]
+		if !ok {
+			return false
+		}
+		d := c.roles[r.delegator].targets.Signed.Delegations
+		if d.Roles != nil && !slices.ContainsFunc(d.Roles, func(list metadata.DelegatedRole) bool {
+			return list.Name == role && tuf.Delegated(list, path)
+		}) {
+			return false
+		}
+		if d.Roles == nil && d.SuccinctRoles != nil && d.SuccinctRoles.GetRolesForTarget(path)[0].Name != role {
+			return false
+		}
+		role = r.delegator
+	}
+	return true
+}
+
+// ErrKeys says that the keys given are not those that a step needs.
+var ErrKeys = errors.New("the keys given do not fit")
+
+// signersOf picks those of signers that are keys of the role.
+func signersOf(keys tuf.RoleKeys, signers []tuf.Signer) []tuf.Signer {
+	var own []tuf.Signer
+	for _, signer := range signers {
+		if slices.ContainsFunc(keys.Keys, signer.Key().Equal) && !slices.ContainsFunc(own, func(s tuf.Signer) bool { return s.Key().Equal(signer.Key()) }) {
+			own = append(own, signer)
+		}
+	}
+	return own
+}
+
+// enough refuses signers that do not meet a role's threshold.
+func enough(role string, keys tuf.RoleKeys, own []tuf.Signer) error {
+	if len(own) < keys.Threshold {
+		return fmt.Errorf("%s needs the signatures of %d of its %d keys, and %d of the keys given are among them: %w", role, keys.Threshold, len(keys.Keys), len(own), ErrKeys)
+	}
+	return nil
+}
+
+// allUsed refuses keys that have no part in a step: somebody thought they had.
+func allUsed(what string, used, given []tuf.Signer) error {
+	for _, signer := range given {
+		if !slices.ContainsFunc(used, func(s tuf.Signer) bool { return s.Key().Equal(signer.Key()) }) {
+			return fmt.Errorf("key %s is not a key of %s: %w", signer.Key().ID(), what, ErrKeys)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package client
+
+import (
+	"time"
+
+	"github.com/signet-trust/signet/tuf"
+)
+
+// A Decision is the answer to one question. Its JSON is stable.
+type Decision struct {
+	Image      string           `json:"image"`      // what was asked, in canonical form
+	Repository string           `json:"repository"` // canonical name
+	Tag        string           `json:"tag,omitempty"`
+	Digest     string           `json:"digest,omitempty"`    // the digest that the answer is about: the signed one, or the one asked for
+	Reference  string           `json:"reference,omitempty"` // repository@digest, to pull by; only when trusted
+	Trusted    bool             `json:"trusted"`
+	Current    bool             `json:"current"`             // the digest is what the tag (or one of the tags) means now
+	Signers    []string         `json:"signers"`             // the roles that vouch: "targets", or signers' names
+	Tags       []TagMatch       `json:"tags,omitempty"`      // asked for a digest alone: the tags it is trusted under
+	Length     int64            `json:"length,omitempty"`    // bytes of the manifest or index
+	MediaType  string           `json:"mediaType,omitempty"` // of the manifest or index
+	Rule       tuf.Rule         `json:"rule,omitempty"`      // when untrusted: the rule that decided
+	Reason     string           `json:"reason,omitempty"`    // when not trusted: why, in one line
+	Hint       string           `json:"hint,omitempty"`      // for whoever prints it; never set here
+	Versions   map[string]int64 `json:"versions,omitempty"`  // of every role that was read
+	Expires    *time.Time       `json:"expires,omitempty"`   // until when the answer holds: the earliest expiry of what was read
+	Offline    bool             `json:"offline"`             // answered from local state alone
+
+	// Annotations are what the publisher added to the target.
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// A TagMatch is one tag under which a digest is trusted.
+type TagMatch struct {
+	Tag     string `json:"tag"`
+	Current bool   `json:"current"` // the tag means the digest now; else it did before
+	Signer  string `json:"signer"`
+}
+
+// A View is all that is signed for one repository, verified.
+type View struct {
+	Repository   string              `json:"repository"`
+	Roles        []RoleView          `json:"roles"` // root, timestamp, snapshot, targets, then signers
+	Tags         []TagView           `json:"tags"`  // by name
+	Attestations map[string][]string `json:"attestations,omitempty"`
+	Expires      time.Time           `json:"expires"` // the earliest expiry of all roles
+	Offline      bool                `json:"offline"`
+}
+
+// A RoleView is one role of a repository.
+type RoleView struct {
+	Name        string    `json:"name"`
+	Delegator   string    `json:"delegator"` // who says which keys it has; "root" for top-level roles
+	Version     int64     `json:"version"`
+	Expires     time.Time `json:"expires"`
+	Threshold   int       `json:"threshold"`
+	Keys        []KeyView `json:"keys"`
+	Paths       []string  `json:"paths,omitempty"`       // of a signer: the target paths that it may sign
+	Terminating bool      `json:"terminating,omitempty"` // of a signer: nobody after it is asked for these paths
+	Targets     int       `json:"targets,omitempty"`     // entries in its file
+}
+
+// A KeyView is one key of a role.
+type KeyView struct {
+	ID        string   `json:"id"`
+	Algorithm string   `json:"algorithm"`
+	Key       *tuf.Key `json:"key"`
+}
+
+// A TagView is one tag of a repository, where the search for it ends.
+type TagView struct {
+	Tag         string            `json:"tag"`
+	Digest      string            `json:"digest"` // "" when the tag is withdrawn and only records are left
+	Length      int64             `json:"length,omitempty"`
+	MediaType   string            `json:"mediaType,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Signer      string            `json:"signer,omitempty"`
+	Earlier     []string          `json:"earlier,omitempty"` // other digests that are still trusted under the tag
+}
+
+// Role returns the role of this name, or nil.
+func (v *View) Role(name string) *RoleView {
+	for i := range v.Roles {
+		if v.Roles[i].Name == name {
+			return &v.Roles[i]
+		}
+	}
+	return nil
+}
+
+// Tag returns the tag of this name, or nil.
+func (v *View) Tag(name string) *TagView {
+	for i := range v.Tags {
+		if v.Tags[i].Tag == name {
+			return &v.Tags[i]
+		}
+	}
+	return nil
+}

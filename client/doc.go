@@ -1,0 +1,27 @@
+// Package client is the SDK of Signet: it verifies what an image's name means,
+// and publishes what it is to mean. It asks nothing of a person: whoever embeds
+// it decides what to show.
+//
+// A verifier pins an [Anchor] for a pattern of names and asks [Client.Verify].
+// The update workflow runs over HTTP with bounded time and bytes, and what was
+// verified is remembered in a folder, so that no later answer can step back:
+//
+//	§5.1, §5.2  time, anchors, first start   session.go, first.go, anchor.go
+//	§5.3-5.6    the order of the update      updater.go, over package tuf
+//	§5.6.7      the search for a path        decide.go
+//	            HTTP, time-outs, limits      fetch.go
+//	            the folder                   store.go
+//
+// A publisher builds the next files with a [Publisher], is shown what is in the
+// very bytes to be signed, signs, sends, and reads back what the server serves.
+//
+// Who may be evil: the network, every server and mirror, and whoever fills a
+// cache or a registry. They can withhold answers, and show old metadata for as
+// long as it has not expired to somebody who has seen nothing newer. Whoever can
+// write to the state folder, or to trust.json, decides what is trusted; both
+// belong to the user alone.
+//
+// A verdict of "untrusted" is a *tuf.Refusal or a *tuf.ExpiredError. Any other
+// error means "could not find out"; a [*ServerError] says which server and what
+// is wrong with it.
+package client

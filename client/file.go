@@ -1,0 +1,83 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+func digestHex(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// makeParent creates the folder that path is in, for the user's own eyes.
+func makeParent(path string) error { return os.MkdirAll(filepath.Dir(path), 0o700) }
+
+// writeFile puts data at path in one durable step: whoever reads sees the old
+// content or the new, also after a crash. Callers hold a lock, so that one fixed
+// temporary name does, and what a crash left behind is written over.
+func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
+	dir, name := filepath.Split(path)
+	temporary := filepath.Join(dir, "."+name+".new")
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(temporary))
+		}
+	}()
+	if _, err = f.Write(data); err == nil {
+		err = f.Chmod(mode) // the file of an earlier crash may have another
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// lockFile takes the lock that path stands for, among processes and within this
+// one, and returns what releases it. It waits for at most ten seconds: locks are
+// held for file writes only, never while a server is asked.
+func lockFile(path string) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return lockFileContext(ctx, path)
+}
+
+func lockFileContext(ctx context.Context, path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	wait := 2 * time.Millisecond
+	for {
+		locked, err := tryLock(f)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		}
+		if locked {
+			return func() { f.Close() }, nil // closing releases it
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("lock %s: another process holds it: %w", path, ctx.Err()), f.Close())
+		case <-time.After(wait):
+			wait = min(2*wait, 50*time.Millisecond)
+		}
+	}
+}

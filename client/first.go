@@ -1,0 +1,226 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/signet-trust/signet/tuf"
+)
+
+// fingerprint tells anchors apart by what they pin.
+func (a *Anchor) fingerprint() string {
+	keys := slices.Sorted(slices.Values(a.RootKeys))
+	data, err := json.Marshal([]any{keys, a.threshold(), a.RootSHA256})
+	if err != nil {
+		return "" // cannot be: strings and a number
+	}
+	return digestHex(data)[:32]
+}
+
+// accepts tells whether a root file is one to start from: the pinned file, or
+// one that lists pinned keys and is signed by enough of them, and meets its own
+// threshold. Key IDs are computed from the keys, since a label can say anything.
+func (a *Anchor) accepts(data []byte) bool {
+	if a.RootSHA256 != "" {
+		return digestHex(data) == a.RootSHA256
+	}
+	root, err := tuf.ReadRoot(data)
+	if err != nil {
+		return false
+	}
+	payload, err := tuf.Payload(root)
+	if err != nil {
+		return false
+	}
+	var signed []*tuf.Key
+	for _, key := range tuf.RoleKeysOf(root, tuf.RoleRoot).Keys {
+		if !slices.Contains(a.RootKeys, key.ID()) || slices.ContainsFunc(signed, key.Equal) {
+			continue
+		}
+		for _, s := range root.Signatures {
+			if key.Verify(payload, s.Signature) == nil {
+				signed = append(signed, key)
+				break
+			}
+		}
+	}
+	return len(signed) >= a.threshold() && tuf.VerifyRoot(root, root) == nil
+}
+
+// checkRoot demands the repository's own name in every root. Without it, a
+// server could answer for one repository with another's metadata when both trust
+// the same root keys.
+func (a *Anchor) checkRoot(repository string, root *tuf.Root) error {
+	name := tuf.RepositoryOf(root)
+	if name == repository || (name == "" && a.exact() && a.RootSHA256 != "") {
+		return nil
+	}
+	detail := fmt.Sprintf("it is for the repository %q", name)
+	if name == "" {
+		detail = "it names no repository; only an anchor for this very name that pins the root file takes such a root"
+	}
+	return &tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Version: root.Signed.Version, Rule: tuf.RuleRepository,
+		Clause: "Signet profile: " + tuf.MemberRepository, Detail: detail}
+}
+
+// begin starts an update at the newest root that was verified or, without state,
+// at the earliest that the anchor accepts (§5.2).
+func (a *Anchor) begin(ctx context.Context, u *Updater, d *Dir) (*Update, error) {
+	t, err := d.newestRoot(u)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		first, version, err := a.firstRoot(ctx, u)
+		if err != nil {
+			return nil, err
+		}
+		if t, err = u.trust(first); err != nil {
+			return nil, err
+		}
+		d.marks.Anchor = a.fingerprint()
+		return u.start(t, tuf.File{Role: tuf.RoleRoot, Version: version, Bytes: first})
+	}
+	if fingerprint := a.fingerprint(); d.marks.Anchor != fingerprint {
+		if err := a.connect(ctx, u, d, t.Bytes(tuf.RoleRoot)); err != nil {
+			return nil, err
+		}
+		d.marks.Anchor = fingerprint
+	}
+	return u.start(t)
+}
+
+// firstRoot fetches roots from the first on, until one is accepted.
+func (a *Anchor) firstRoot(ctx context.Context, u *Updater) (data []byte, version int64, err error) {
+	if u.Fetch == nil {
+		return nil, 0, fmt.Errorf("nothing is remembered here of %s; it has to be verified online once: %w", u.Repository, tuf.ErrNotFound)
+	}
+	for version = 1; version <= maxRoots; version++ {
+		fetched, err := u.Fetch(ctx, tuf.FileName(tuf.RoleRoot, version), maxRoot, "")
+		if errors.Is(err, tuf.ErrNotFound) && version > 1 {
+			break
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if a.accepts(fetched.Bytes) {
+			return fetched.Bytes, version, nil
+		}
+	}
+	detail := fmt.Sprintf("none of the %d roots that the server has is signed by the %d pinned keys to the threshold %d", version-1, len(a.RootKeys), a.threshold())
+	if a.RootSHA256 != "" {
+		detail = fmt.Sprintf("none of the %d roots that the server has is the pinned one, %s", version-1, a.RootSHA256)
+	}
+	return nil, 0, &tuf.Refusal{Repository: u.Repository, Role: tuf.RoleRoot, Rule: tuf.RuleAnchor, Clause: "TUF §5.2", Detail: detail}
+}
+
+// connect checks, after an anchor was changed, that the newest verified root is
+// of one chain with a root that the new anchor accepts.
+func (a *Anchor) connect(ctx context.Context, u *Updater, d *Dir, root []byte) error {
+	for _, version := range d.roots() {
+		data, err := os.ReadFile(d.rootPath(version))
+		if err == nil && a.accepts(data) {
+			return nil // .roots holds one chain only
+		}
+	}
+	if a.accepts(root) {
+		return nil
+	}
+	if u.Fetch == nil {
+		return fmt.Errorf("the trust anchor for %s was changed; it has to be verified online once", u.Repository)
+	}
+	first, version, err := a.firstRoot(ctx, u)
+	if err != nil {
+		return err
+	}
+	known, err := tuf.ReadRoot(root)
+	if err != nil {
+		return err
+	}
+	newest := max(version, known.Signed.Version)
+	x, err := follow(ctx, u, first, newest)
+	if err != nil {
+		return err
+	}
+	y, err := follow(ctx, u, root, newest)
+	if err != nil {
+		return err
+	}
+	if digestHex(x) != digestHex(y) {
+		return &tuf.Refusal{Repository: u.Repository, Role: tuf.RoleRoot, Version: newest, Rule: tuf.RuleAnchor, Clause: "TUF §5.2",
+			Detail: "what was verified before on this machine does not follow from the trust anchor that is set now"}
+	}
+	return nil
+}
+
+// follow verifies the chain from root up to a version and returns that root.
+func follow(ctx context.Context, u *Updater, root []byte, to int64) ([]byte, error) {
+	t, err := u.trust(root)
+	if err != nil {
+		return nil, err
+	}
+	for version := t.Root().Signed.Version + 1; version <= to; version++ {
+		fetched, err := u.Fetch(ctx, tuf.FileName(tuf.RoleRoot, version), maxRoot, "")
+		if err != nil {
+			return nil, err
+		}
+		if err := t.UpdateRoot(fetched.Bytes); err != nil {
+			return nil, err
+		}
+	}
+	return t.Bytes(tuf.RoleRoot), nil
+}
+
+// firstUse implements FirstUse.
+func (c *Client) firstUse(ctx context.Context, repository string, like Anchor) (*Anchor, error) {
+	if err := tuf.CheckRepository(repository); err != nil {
+		return nil, err
+	}
+	like = Anchor{Pattern: repository, Servers: like.Servers, CA: like.CA, PlainHTTP: like.PlainHTTP}
+	var errs []error
+	for _, address := range like.Servers {
+		root, version, err := c.newestRoot(ctx, repository, address, &like)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		like.RootSHA256, like.MinRoot = digestHex(root), version
+		return &like, nil
+	}
+	if len(errs) == 0 {
+		errs = append(errs, ErrNoServer)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// newestRoot walks the roots that a server shows, beginning with the first.
+func (c *Client) newestRoot(ctx context.Context, repository, address string, like *Anchor) ([]byte, int64, error) {
+	r, err := c.remote(address, like.CA, like.PlainHTTP, c.token(address))
+	if err != nil {
+		return nil, 0, err
+	}
+	u := &Updater{Repository: repository, Fetch: r.fetch(repository), Now: c.config.Now, Limits: c.config.Limits}
+	first, err := u.Fetch(ctx, tuf.FileName(tuf.RoleRoot, 1), maxRoot, "")
+	if err != nil {
+		return nil, 0, err
+	}
+	t, err := u.trust(first.Bytes)
+	if err != nil {
+		return nil, 0, err
+	}
+	x, err := u.start(t)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := x.roots(ctx); err != nil {
+		return nil, 0, err
+	}
+	if name := tuf.RepositoryOf(x.trusted.Root()); name != "" && name != repository {
+		return nil, 0, like.checkRoot(repository, x.trusted.Root())
+	}
+	return x.trusted.Bytes(tuf.RoleRoot), x.trusted.Root().Signed.Version, nil
+}

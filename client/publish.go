@@ -1,0 +1,235 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/tuf"
+)
+
+const (
+	// rebaseTries is how often a publish is built anew because somebody else was first.
+	rebaseTries = 5
+	// sendTries is how often the same files are sent while no answer comes.
+	sendTries = 4
+)
+
+// A step is one publish, built anew on every state that it finds.
+type step struct {
+	repository string
+	anchor     *Anchor
+	// build makes the next files from what is there; none means nothing to do.
+	build func(cur *current) ([]*draft, error)
+	// after looks at what is served once it is published. It may be nil.
+	after question
+}
+
+// run reads, builds, shows, signs, sends and reads back. A loser of a race does
+// it all again on what the winner published.
+func (p *Publisher) run(ctx context.Context, s step) (*Published, error) {
+	for try := 1; ; try++ {
+		cur, err := p.read(ctx, s.repository, s.anchor, nil)
+		if err != nil {
+			return nil, err
+		}
+		drafts, err := s.build(cur)
+		if err != nil {
+			return nil, err
+		}
+		if len(drafts) == 0 {
+			return &Published{Repository: s.repository, Versions: cur.versions}, nil
+		}
+		change := &Change{Repository: s.repository, Rebased: try > 1, Expired: cur.expired}
+		files, err := p.signed(ctx, change, drafts)
+		if err != nil {
+			return nil, err
+		}
+		generation, err := p.send(ctx, s.repository, files, func(ctx context.Context) bool { return p.holds(ctx, s, drafts) })
+		if errors.Is(err, tuf.ErrConflict) && try < rebaseTries {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		versions, err := p.readBack(ctx, s, drafts)
+		if err != nil {
+			return nil, err
+		}
+		return &Published{Repository: s.repository, Generation: generation, Versions: versions, Change: change}, nil
+	}
+}
+
+// signed shows what drafts change, and signs them when that is agreed to.
+func (p *Publisher) signed(ctx context.Context, change *Change, drafts []*draft) ([]tuf.File, error) {
+	for _, d := range drafts {
+		file, err := d.change()
+		if err != nil {
+			return nil, err
+		}
+		change.Files = append(change.Files, file)
+	}
+	if p.Confirm != nil {
+		if err := p.Confirm(ctx, change); err != nil {
+			return nil, err
+		}
+	}
+	var files []tuf.File
+	for _, d := range drafts {
+		file, err := d.sign(ctx, change.Repository, p.WithReason)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// send publishes files and returns the server's generation. When an answer is
+// lost, the same files are sent again, which the server takes for what it is.
+// Should it then say that there is a conflict, holds tells whether it is these
+// very files that are there.
+func (p *Publisher) send(ctx context.Context, repository string, files []tuf.File, holds func(context.Context) bool) (int64, error) {
+	body, err := json.Marshal(api.NewPublishRequest(files))
+	if err != nil {
+		return 0, err
+	}
+	lost := false
+	for try := 1; ; try++ {
+		var response api.PublishResponse
+		err := p.call(ctx, http.MethodPost, api.PublishPath(repository), body, &response)
+		switch {
+		case err == nil:
+			return response.Generation, nil
+		case errors.Is(err, tuf.ErrConflict) && lost && holds(ctx):
+			return 0, nil
+		case !mayBeThere(err) || try == sendTries || ctx.Err() != nil:
+			if lost || mayBeThere(err) {
+				return 0, fmt.Errorf("it is not known whether the publish of %s took place; the same command again finds out: %w", repository, err)
+			}
+			return 0, err
+		}
+		lost = true
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond << (try - 1)):
+		}
+	}
+}
+
+// mayBeThere tells whether a publish that failed with err may have taken place.
+func mayBeThere(err error) bool {
+	e, ok := errors.AsType[*ServerError](err)
+	if !ok {
+		return false
+	}
+	switch e.Trouble {
+	case TroubleTimeout, TroubleBroken, TroubleAnswer:
+		return true
+	case TroubleStatus:
+		problem, ok := errors.AsType[*api.ProblemError](err)
+		// An internal error, or a proxy that lost its server.
+		return ok && problem.Status >= 500 && !errors.Is(err, api.ErrSignerUnavailable)
+	}
+	return false
+}
+
+// holds tells whether the server serves what drafts say.
+func (p *Publisher) holds(ctx context.Context, s step, drafts []*draft) bool {
+	cur, err := p.read(ctx, s.repository, s.anchor, nil)
+	return err == nil && !slices.ContainsFunc(drafts, func(d *draft) bool { return !bytes.Equal(cur.payloadOf(d.role), d.payload) })
+}
+
+// readBack verifies, as anybody would, that the server serves what it
+// acknowledged, and returns the versions of every role.
+func (p *Publisher) readBack(ctx context.Context, s step, drafts []*draft) (map[string]int64, error) {
+	cur, err := p.read(ctx, s.repository, s.anchor, s.after)
+	if err != nil {
+		return nil, fmt.Errorf("%s acknowledged the publish, but what it serves does not verify: %w", p.Server.URL, err)
+	}
+	for _, d := range drafts {
+		version := cur.versions[d.role]
+		if version > d.version() {
+			continue // somebody has published on top of it
+		}
+		if version < d.version() || !bytes.Equal(cur.payloadOf(d.role), d.payload) {
+			return nil, &ServerError{Server: p.Server.URL, Trouble: TroubleAnswer,
+				Detail: fmt.Sprintf("it acknowledged %s version %d of %s, but does not serve it (version %d is there)", d.role, d.version(), s.repository, version)}
+		}
+	}
+	return cur.versions, nil
+}
+
+// call asks the server under /v1/ and decodes its answer into v.
+func (p *Publisher) call(ctx context.Context, method, path string, body []byte, v any) error {
+	r, err := p.Client.remote(p.Server.URL, p.Server.CA, p.Server.PlainHTTP, p.Server.Token)
+	if err != nil {
+		return err
+	}
+	header := http.Header{"Accept": {api.TypeJSON}}
+	if body != nil {
+		header["Content-Type"] = []string{api.TypeJSON}
+	}
+	a, err := r.do(ctx, method, path, header, body, api.MaxAnswer)
+	if err != nil {
+		return err
+	}
+	if a.status/100 != 2 {
+		return r.trouble(a, path)
+	}
+	if err := json.Unmarshal(a.body, v); err != nil {
+		return &ServerError{Server: r.base, Trouble: TroubleAnswer, Detail: "its answer is not what was asked for", Err: err}
+	}
+	return nil
+}
+
+func (p *Publisher) info(ctx context.Context) (*api.ServerInfo, error) {
+	var info api.ServerInfo
+	if err := p.call(ctx, http.MethodGet, api.ServerPath, nil, &info); err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
+func (p *Publisher) token(ctx context.Context) (*api.TokenInfo, error) {
+	var info api.TokenInfo
+	if err := p.call(ctx, http.MethodGet, api.TokenPath, nil, &info); err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
+// onlineKeys asks for the snapshot and timestamp keys of a repository and checks
+// each against the signer's pinned identity.
+func (p *Publisher) onlineKeys(ctx context.Context, repository string) (map[string]*tuf.Key, error) {
+	if p.Server.Identity == nil {
+		return nil, &tuf.Refusal{Repository: repository, Rule: tuf.RuleOnlineKey, Clause: "DESIGN §5",
+			Detail: "the identity of the server's signer is not pinned; log in to " + p.Server.URL + " first"}
+	}
+	var response api.OnlineKeysResponse
+	if err := p.call(ctx, http.MethodPost, api.OnlineKeysPath(repository), []byte("{}"), &response); err != nil {
+		return nil, err
+	}
+	keys := map[string]*tuf.Key{}
+	for _, online := range response.Keys {
+		if online.Role != tuf.RoleSnapshot && online.Role != tuf.RoleTimestamp {
+			continue
+		}
+		if err := online.Verify(p.Server.Identity, repository, online.Role); err != nil {
+			return nil, err
+		}
+		keys[online.Role] = online.Key
+	}
+	for _, role := range []string{tuf.RoleSnapshot, tuf.RoleTimestamp} {
+		if keys[role] == nil {
+			return nil, &ServerError{Server: p.Server.URL, Trouble: TroubleAnswer, Detail: fmt.Sprintf("it handed out no %s key for %s", role, repository)}
+		}
+	}
+	return keys, nil
+}

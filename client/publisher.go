@@ -1,0 +1,152 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// A Publisher publishes to one server. Every step reads the verified state
+// anew, builds the next files, shows them, signs, sends, and then verifies as
+// anybody would that the server serves what was published.
+type Publisher struct {
+	// Client verifies what is there before and after. Its anchors say which root
+	// keys are believed; the files are fetched from Server.
+	Client *Client
+	// Server is where to publish.
+	Server Server
+	// Confirm is shown each change before it is signed; nil agrees to all.
+	Confirm ConfirmFunc
+	// Anchor is used in place of the client's anchor for the repository.
+	Anchor *Anchor
+	// WithReason puts a text into the context of each signature, such as "targets
+	// version 7 of registry.example.com/team/app", for a key that is about to ask
+	// for a touch. It may be nil.
+	WithReason func(ctx context.Context, reason string) context.Context
+	// Life is how long a role's new file lives, by role; "signer" stands for all
+	// delegated roles. Roles that it lacks: DefaultLife.
+	Life map[string]time.Duration
+}
+
+// DefaultLife is how long a new file of role lives: a year for root, 180 days
+// for targets and signers.
+func DefaultLife(role string) time.Duration {
+	const day = 24 * time.Hour
+	if role == tuf.RoleRoot {
+		return 365 * day
+	}
+	return 180 * day
+}
+
+// An InitRequest asks for a new repository.
+type InitRequest struct {
+	Repository string
+	Root       tuf.RoleKeys
+	Targets    tuf.RoleKeys
+	// Signers hold enough of the root and targets keys to meet both thresholds.
+	Signers []tuf.Signer
+	// Attestations of keys, by key ID: PEM certificates, leaf first.
+	Attestations map[string][]string
+}
+
+// A TagTarget is one tag and what it is to mean.
+type TagTarget struct {
+	Tag    string
+	Target tuf.Target
+}
+
+// A SignRequest asks for tags to be signed, several in one step.
+type SignRequest struct {
+	Repository string
+	Tags       []TagTarget
+	// Role is "targets" or a signer's name; "" finds the one role that Signers
+	// have keys of.
+	Role string
+	// Signers hold enough keys of the role to meet its threshold.
+	Signers []tuf.Signer
+}
+
+// A RevokeRequest asks for a tag, or one digest under it, to be withdrawn.
+type RevokeRequest struct {
+	Repository string
+	Tag        string
+	Digest     string // "": the tag and every digest that was signed under it
+	// Role limits the step to one role; "" means every role that lists the tag.
+	Role    string
+	Signers []tuf.Signer
+}
+
+// A RenewRequest asks for roles to be signed anew with a later expiry, and
+// nothing else changed.
+type RenewRequest struct {
+	Repository string
+	// Roles are those to renew; none means every role that Signers can sign.
+	Roles []string
+	// Within leaves out what expires later than that from now; 0 leaves out nothing.
+	Within  time.Duration
+	Signers []tuf.Signer
+}
+
+// A RotateRequest asks for one root key to take the place of another.
+type RotateRequest struct {
+	Repository string
+	In         tuf.Signer // the new root key
+	Out        string     // ID of the old one
+	// Signers hold enough root keys to meet the old threshold. In signs too.
+	Signers []tuf.Signer
+	// Attestation of the new key: PEM certificates, leaf first. It may be nil.
+	Attestation []string
+}
+
+// Published is the outcome of a publish that the server acknowledged and that
+// was then read back and verified.
+type Published struct {
+	Repository string           `json:"repository"`
+	Generation int64            `json:"generation"` // the server's count of changes
+	Versions   map[string]int64 `json:"versions"`   // of every role, as read back
+	Change     *Change          `json:"change"`     // what was signed; nil when there was nothing to do
+	// Anchor pins what Init created: this name, its root keys, this server.
+	Anchor *Anchor `json:"anchor,omitempty"`
+}
+
+// Init creates a repository: online keys from the server's signer, checked
+// against its pinned identity, a root and an empty targets file.
+func (p *Publisher) Init(ctx context.Context, request InitRequest) (*Published, error) {
+	return p.init(ctx, request)
+}
+
+// Sign makes tags mean digests, in place of what they meant before. The earlier
+// digests stay trusted under the tag until they are revoked.
+func (p *Publisher) Sign(ctx context.Context, request SignRequest) (*Published, error) {
+	return p.sign(ctx, request)
+}
+
+// Revoke withdraws a tag, or one digest under it. It returns a *tuf.Refusal with
+// tuf.RuleAbsent when nothing of the kind is signed.
+func (p *Publisher) Revoke(ctx context.Context, request RevokeRequest) (*Published, error) {
+	return p.revoke(ctx, request)
+}
+
+// Renew gives roles a later expiry. Roles that have expired already can be
+// renewed, too. Published.Change is nil when nothing was due.
+func (p *Publisher) Renew(ctx context.Context, request RenewRequest) (*Published, error) {
+	return p.renew(ctx, request)
+}
+
+// RotateRoot replaces one root key. The new root is signed by the old keys and
+// by the new ones (§5.3.4), so that those who trust the old ones follow.
+func (p *Publisher) RotateRoot(ctx context.Context, request RotateRequest) (*Published, error) {
+	return p.rotateRoot(ctx, request)
+}
+
+// Info asks the server what it is, for a login to show and pin.
+func (p *Publisher) Info(ctx context.Context) (*api.ServerInfo, error) {
+	return p.info(ctx)
+}
+
+// Token asks the server what the token may do.
+func (p *Publisher) Token(ctx context.Context) (*api.TokenInfo, error) {
+	return p.token(ctx)
+}

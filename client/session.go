@@ -1,0 +1,290 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/signet-trust/signet/tuf"
+)
+
+const (
+	// clockTolerance is how far the clock may run behind the latest time that was
+	// seen: clocks are set a little back all the time.
+	clockTolerance = 5 * time.Minute
+	// clockGrain is how much later it must be before the time is marked again.
+	clockGrain = time.Minute
+	// saveTries is how often an update is begun anew because another process
+	// saved first.
+	saveTries = 20
+)
+
+// A question is what an update is run for. It may verify further roles.
+type question func(ctx context.Context, x *Update) error
+
+// ask runs an update for a repository and, on what it verified, the question.
+func (c *Client) ask(ctx context.Context, repository string, options Options, q question) error {
+	anchor := options.Anchor
+	if anchor == nil {
+		var err error
+		if anchor, err = c.config.Anchors.For(repository); err != nil {
+			return err
+		}
+	} else if !tuf.MatchName(anchor.Pattern, repository) {
+		return &tuf.Refusal{Repository: repository, Rule: tuf.RuleAnchor, Clause: "TUF §5.2", Detail: fmt.Sprintf("the anchor is for %q", anchor.Pattern)}
+	}
+	path, err := stateDir(c.config.StateDir, repository)
+	if err != nil {
+		return err
+	}
+	s := session{client: c, repository: repository, anchor: anchor, path: path, question: q, token: c.token}
+	if options.Offline {
+		return s.offline(ctx)
+	}
+	return s.online(ctx)
+}
+
+// A session is one question about one repository.
+type session struct {
+	client     *Client
+	repository string
+	anchor     *Anchor
+	path       string
+	question   question
+	token      func(address string) string
+	at         time.Time // judge expiries by this time rather than by the clock; zero: by the clock
+}
+
+// open opens the state and checks that the clock did not step back.
+func (s *session) open() (*Dir, error) {
+	d, err := OpenDir(s.path)
+	if err != nil {
+		return nil, err
+	}
+	now := s.client.config.Now()
+	if behind := d.marks.Time.Sub(now); behind > clockTolerance {
+		return nil, &tuf.Refusal{Repository: s.repository, Rule: tuf.RuleClock, Clause: "TUF §5.1",
+			Detail: fmt.Sprintf("the clock says %s, but this machine has seen %s: expired metadata could pass for fresh",
+				now.UTC().Format(time.RFC3339), d.marks.Time.Format(time.RFC3339))}
+	}
+	return d, nil
+}
+
+// clock is the time that updates are judged by.
+func (s *session) clock() time.Time {
+	if !s.at.IsZero() {
+		return s.at
+	}
+	return s.client.config.Now()
+}
+
+// online asks one server after the other.
+func (s *session) online(ctx context.Context) error {
+	var errs []error
+	for _, address := range s.anchor.Servers {
+		err := s.server(ctx, address)
+		if err == nil || final(err) || ctx.Err() != nil {
+			return err
+		}
+		errs = append(errs, err)
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+// final tells whether another server could not answer otherwise: what decided is
+// signed and fresh, or has nothing to do with servers.
+func final(err error) bool {
+	switch tuf.RuleOf(err) {
+	case tuf.RuleAbsent, tuf.RuleDigest, tuf.RuleClock, tuf.RuleName:
+		return true
+	}
+	_, failed := errors.AsType[*stateError](err)
+	return failed
+}
+
+// A stateError says that the state folder is of no use.
+type stateError struct{ err error }
+
+func (e *stateError) Error() string { return e.err.Error() }
+func (e *stateError) Unwrap() error { return e.err }
+
+// server asks one server, again when another process saved first.
+func (s *session) server(ctx context.Context, address string) error {
+	r, err := s.client.remote(address, s.anchor.CA, s.anchor.PlainHTTP, s.token(address))
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		err := s.try(ctx, r)
+		if !errors.Is(err, errMoved) || try == saveTries {
+			return err
+		}
+	}
+}
+
+func (s *session) try(ctx context.Context, r *remote) error {
+	d, err := s.open()
+	if err != nil {
+		return err
+	}
+	u := s.updater(d)
+	u.Fetch = r.fetch(s.repository)
+	u.ETag = d.etag(r.base)
+	before := d.marks
+	x, err := s.anchor.begin(ctx, u, d)
+	if err != nil {
+		return err
+	}
+	err = x.refresh(ctx)
+	if err == nil {
+		err = s.answer(ctx, x)
+	}
+	if err != nil && d.moved() {
+		return errMoved // what was read may have been half of the old and half of the new
+	}
+	return joined(err, s.save(ctx, x, r, before))
+}
+
+// joined is err, and with it what went wrong in saving; that another process
+// saved first takes precedence over everything, since all is then tried again.
+func joined(err, saved error) error {
+	if errors.Is(saved, errMoved) {
+		return saved
+	}
+	if saved == nil {
+		return err
+	}
+	return errors.Join(err, &stateError{saved})
+}
+
+// updater returns an updater on d.
+func (s *session) updater(d *Dir) *Updater {
+	return &Updater{
+		Repository: s.repository,
+		Store:      d,
+		Now:        s.clock,
+		Limits:     s.client.config.Limits,
+		checkRoot:  func(root *tuf.Root) error { return s.anchor.checkRoot(s.repository, root) },
+	}
+}
+
+// answer runs the question on a verified update. Expiries are judged once more
+// at its end: fetching may have taken long.
+func (s *session) answer(ctx context.Context, x *Update) error {
+	if err := s.minimum(tuf.RoleRoot, x.trusted.Root().Signed.Version, s.anchor.MinRoot); err != nil {
+		return err
+	}
+	if s.anchor.MinTargets > 0 {
+		if err := x.Load(ctx, tuf.RoleTargets, tuf.RoleRoot); err != nil {
+			return err
+		}
+		if err := s.minimum(tuf.RoleTargets, x.trusted.Role(tuf.RoleTargets).Signed.Version, s.anchor.MinTargets); err != nil {
+			return err
+		}
+	}
+	if err := s.question(ctx, x); err != nil {
+		return err
+	}
+	return x.trusted.CheckExpiry(s.clock())
+}
+
+func (s *session) minimum(role string, version, least int64) error {
+	if version >= least {
+		return nil
+	}
+	return &tuf.Refusal{Repository: s.repository, Role: role, Version: version, Rule: tuf.RuleRollback, Clause: "trust anchor",
+		Detail: fmt.Sprintf("the trust anchor accepts version %d at the lowest", least)}
+}
+
+// save remembers what was verified and the time, if there is anything new.
+func (s *session) save(ctx context.Context, x *Update, r *remote, before marks) error {
+	d, ok := x.u.Store.(*Dir)
+	if !ok {
+		return x.Save(ctx)
+	}
+	if now := s.client.config.Now(); now.Sub(d.marks.Time) > clockGrain {
+		d.marks.Time = now.UTC().Truncate(time.Second)
+	}
+	if ts := x.trusted.Bytes(tuf.RoleTimestamp); ts != nil && x.u.ETag != "" {
+		d.marks.ETag, d.marks.Server, d.marks.ETagFor = x.u.ETag, r.base, digestHex(ts)
+	}
+	if len(x.pending) == 0 && d.marks == before {
+		return nil
+	}
+	files := x.pending
+	x.pending = nil
+	// A caller that gave up does not undo what was seen.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return remembering(s.path, d.Save(ctx, files))
+}
+
+// offline answers from the state alone. Nothing is written but the time, where
+// that is possible.
+func (s *session) offline(ctx context.Context) error {
+	d, err := s.open()
+	if err != nil {
+		return err
+	}
+	before := d.marks
+	x, err := s.anchor.begin(ctx, s.updater(d), d)
+	if err != nil {
+		return err
+	}
+	if err := x.refresh(ctx); err != nil {
+		return err
+	}
+	if err := s.answer(ctx, x); err != nil {
+		return err
+	}
+	if now := s.client.config.Now(); now.Sub(before.Time) > clockGrain {
+		if again, err := OpenDir(s.path); err == nil && now.After(again.marks.Time) {
+			again.marks.Time = now.UTC().Truncate(time.Second)
+			// A state folder that cannot be written to still answers offline.
+			_ = again.Save(ctx, nil)
+		}
+	}
+	return nil
+}
+
+func (c *Client) token(address string) string {
+	if c.config.Token == nil {
+		return ""
+	}
+	return c.config.Token(address)
+}
+
+func (c *Client) resetClock(ctx context.Context, repository string) error {
+	path, err := stateDir(c.config.StateDir, repository)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for range saveTries {
+		d, err := OpenDir(path)
+		if err != nil {
+			return err
+		}
+		d.marks.Time = time.Time{}
+		if err = d.Save(ctx, nil); !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+	return errMoved
+}
+
+func (c *Client) forget(ctx context.Context, repository string) error {
+	path, err := stateDir(c.config.StateDir, repository)
+	if err != nil {
+		return err
+	}
+	return (&Dir{path: path}).forget(ctx)
+}

@@ -1,0 +1,266 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/signet-trust/signet/tuf"
+)
+
+// A Dir is a Store in one folder: root.json, timestamp.json, snapshot.json,
+// targets.json and so on, under unversioned names, each replaced in one durable
+// step. Beside them stand
+//
+//	.roots/N.json   every root that was verified, to heal a damaged root.json from
+//	.marks          what else may not step back: the latest time that was seen
+//	.lock           the lock among processes
+//
+// No lock is held while servers are asked. Instead Save refuses, with errMoved,
+// when another process has saved since the folder was opened; what was verified
+// is then verified again on top of that.
+type Dir struct {
+	path  string
+	marks marks
+}
+
+// marks are what is remembered beside the files.
+type marks struct {
+	Generation int64     `json:"generation"`       // counts the saves
+	Time       time.Time `json:"time"`             // the latest time that was seen
+	Anchor     string    `json:"anchor,omitempty"` // fingerprint of the anchor that the root follows from
+	ETag       string    `json:"etag,omitempty"`   // of the timestamp, from Server
+	Server     string    `json:"server,omitempty"`
+	ETagFor    string    `json:"etagFor,omitempty"` // SHA-256 of the timestamp that ETag stands for
+}
+
+// errMoved says that another process saved first.
+var errMoved = errors.New("another process updated the state meanwhile")
+
+// OpenDir opens a folder, which need not exist yet. Open it anew for each update.
+func OpenDir(path string) (*Dir, error) {
+	d := &Dir{path: path}
+	if err := d.readMarks(&d.marks); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// readMarks reads .marks. A damaged file counts as none: the files are what
+// protects against older metadata, and the time is marked again.
+func (d *Dir) readMarks(m *marks) error {
+	data, err := os.ReadFile(filepath.Join(d.path, ".marks"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if json.Unmarshal(data, m) != nil {
+		*m = marks{}
+	}
+	return nil
+}
+
+// fileOf returns the name of role's file. Names too long for a file system are
+// replaced by their hash.
+func fileOf(role string) string {
+	name := quote(role)
+	if len(name) > 200 {
+		name = digestHex([]byte(role))
+	}
+	return name + ".json"
+}
+
+// Load returns the file of role, or nil when there is none.
+func (d *Dir) Load(role string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(d.path, fileOf(role)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// Save writes files, and forgets those without Bytes.
+func (d *Dir) Save(ctx context.Context, files []tuf.File) (err error) {
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
+		return err
+	}
+	unlock, err := lockFileContext(ctx, filepath.Join(d.path, ".lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var now marks
+	if err := d.readMarks(&now); err != nil {
+		return err
+	}
+	if now.Generation != d.marks.Generation {
+		return errMoved
+	}
+	// The generation moves first: should this process die in the middle, the next
+	// one to save notices that it read something else.
+	d.marks.Generation++
+	if err := d.writeMarks(); err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := d.save(file); err != nil {
+			return err
+		}
+	}
+	return syncDir(d.path)
+}
+
+func (d *Dir) writeMarks() error {
+	data, err := json.Marshal(d.marks)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(d.path, ".marks"), data, 0o600)
+}
+
+func (d *Dir) save(file tuf.File) error {
+	path := filepath.Join(d.path, fileOf(file.Role))
+	if file.Bytes == nil {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if file.Role == tuf.RoleRoot {
+		kept := d.rootPath(file.Version)
+		if err := makeParent(kept); err != nil {
+			return err
+		}
+		if err := writeFile(kept, file.Bytes, 0o600); err != nil {
+			return err
+		}
+	}
+	return writeFile(path, file.Bytes, 0o600)
+}
+
+func (d *Dir) rootPath(version int64) string {
+	return filepath.Join(d.path, ".roots", strconv.FormatInt(version, 10)+".json")
+}
+
+// roots returns the versions of all roots that were verified, newest first.
+func (d *Dir) roots() []int64 {
+	entries, err := os.ReadDir(filepath.Join(d.path, ".roots"))
+	if err != nil {
+		return nil
+	}
+	var versions []int64
+	for _, entry := range entries {
+		number, _ := strings.CutSuffix(entry.Name(), ".json")
+		if version, err := strconv.ParseInt(number, 10, 64); err == nil {
+			versions = append(versions, version)
+		}
+	}
+	slices.Sort(versions)
+	slices.Reverse(versions)
+	return versions
+}
+
+// newestRoot begins to trust at the newest root that was verified; it returns nil
+// when there is none. When root.json is damaged, that is the newest one of .roots
+// that is not.
+func (d *Dir) newestRoot(u *Updater) (*tuf.Trusted, error) {
+	data, err := d.Load(tuf.RoleRoot)
+	if err != nil {
+		return nil, err
+	}
+	if data != nil {
+		if t, err := u.trust(data); err == nil {
+			return t, nil
+		}
+	}
+	for _, version := range d.roots() {
+		data, err := os.ReadFile(d.rootPath(version))
+		if err != nil {
+			return nil, err
+		}
+		if t, err := u.trust(data); err == nil {
+			return t, nil
+		}
+	}
+	return nil, nil
+}
+
+// moved tells whether another process has saved since the folder was opened.
+func (d *Dir) moved() bool {
+	var now marks
+	return d.readMarks(&now) == nil && now.Generation != d.marks.Generation
+}
+
+// etag returns what to ask server with, if timestamp is what it last served.
+func (d *Dir) etag(server string) string {
+	if d.marks.ETag == "" || d.marks.Server != server {
+		return ""
+	}
+	timestamp, err := d.Load(tuf.RoleTimestamp)
+	if err != nil || digestHex(timestamp) != d.marks.ETagFor {
+		return ""
+	}
+	return d.marks.ETag
+}
+
+// forget removes all that is remembered. The lock stays, for those who wait on it.
+func (d *Dir) forget(ctx context.Context) error {
+	if _, err := os.Stat(d.path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	unlock, err := lockFileContext(ctx, filepath.Join(d.path, ".lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		// Folders are other repositories below this one's name.
+		if entry.IsDir() || !strings.HasSuffix(entry.Name(), ".json") {
+			continue
+		}
+		err = errors.Join(err, os.Remove(filepath.Join(d.path, entry.Name())))
+	}
+	err = errors.Join(err, os.RemoveAll(filepath.Join(d.path, ".roots")))
+	generation := d.marks.Generation
+	if readErr := d.readMarks(&d.marks); readErr == nil {
+		generation = d.marks.Generation
+	}
+	d.marks = marks{Generation: generation + 1}
+	return errors.Join(err, d.writeMarks())
+}
+
+// stateDir returns the folder of a repository below a state folder: the host,
+// with '_' for ':', then the path.
+func stateDir(state, repository string) (string, error) {
+	if state == "" {
+		return "", errors.New("no state folder is set, and without one older metadata could not be told from newer")
+	}
+	if err := tuf.CheckRepository(repository); err != nil {
+		return "", err
+	}
+	host, rest, _ := strings.Cut(repository, "/")
+	host = strings.NewReplacer(":", "_", "[", "_", "]", "_").Replace(host)
+	return filepath.Join(state, host, filepath.FromSlash(rest)), nil
+}
+
+// remembering wraps what went wrong while state was saved.
+func remembering(path string, err error) error {
+	if err == nil || errors.Is(err, errMoved) {
+		return err
+	}
+	return fmt.Errorf("what was verified could not be remembered in %s, so that a later step back would go unnoticed: %w", path, err)
+}
