@@ -25,7 +25,7 @@ func (s *Server) Health() http.Handler {
 
 // health is the answer of /healthz and /readyz.
 type health struct {
-	Status string            `json:"status"` // ok, degraded, unavailable
+	Status string            `json:"status"` // ok, degraded, unavailable, stopping
 	Parts  map[string]string `json:"parts,omitempty"`
 }
 
@@ -45,6 +45,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		answer.Status, status = "unavailable", http.StatusServiceUnavailable
 		answer.Parts["database"] = storeReason(err)
 		s.log.Warn("not ready", "database", err)
+	}
+	if s.stopping.Load() {
+		answer.Status, status = "stopping", http.StatusServiceUnavailable
 	}
 	writeHealth(w, status, answer)
 }

@@ -163,8 +163,12 @@ func TestPublishRefusals(t *testing.T) {
 		rule  tuf.Rule
 	}{
 		"a stranger's key": {edit(func(q *harness.Publisher) { q.TargetsKey = stranger }), tuf.RuleThreshold},
-		"expired":          {edit(func(q *harness.Publisher) { q.Targets.Signed.Expires = h.Clock.Now().UTC().Truncate(time.Second).Add(-time.Hour) }), tuf.RuleExpired},
-		"expires too late": {edit(func(q *harness.Publisher) { q.Targets.Signed.Expires = h.Clock.Now().UTC().Truncate(time.Second).AddDate(0, 0, 300) }), tuf.RuleExpiry},
+		"expired": {edit(func(q *harness.Publisher) {
+			q.Targets.Signed.Expires = h.Clock.Now().UTC().Truncate(time.Second).Add(-time.Hour)
+		}), tuf.RuleExpired},
+		"expires too late": {edit(func(q *harness.Publisher) {
+			q.Targets.Signed.Expires = h.Clock.Now().UTC().Truncate(time.Second).AddDate(0, 0, 300)
+		}), tuf.RuleExpiry},
 		"another repository's": {edit(func(q *harness.Publisher) {
 			q.Repository = "registry.example/team/other"
 			q.Tag(t, "1", harness.Digest("x"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/signet-trust/signet/server/api"
@@ -73,6 +74,8 @@ type Server struct {
 	fresh   freshness
 	routes  []route
 	handler http.Handler
+
+	stopping atomic.Bool
 }
 
 // New returns a server. It starts nothing yet.
@@ -108,6 +111,9 @@ func New(c Config) *Server {
 
 // Handler serves /tuf/ and /v1/.
 func (s *Server) Handler() http.Handler { return s.handler }
+
+// Stopping has /readyz say from now on that requests are to go elsewhere.
+func (s *Server) Stopping() { s.stopping.Store(true) }
 
 // HTTPServer returns a server for h with time-outs and limits that a client that
 // never finishes its request runs into. Routes set shorter ones of their own.

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/signet-trust/signet/server"
+	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/server/store"
+)
+
+// Files in the data folder, beside the database (signet.db) and the signer's
+// folder (signer).
+const (
+	caFile         = "ca.pem"      // to be given to clients
+	caKeyFile      = "ca-key.pem"  // makes new certificates
+	certFile       = "cert.pem"    // renewed before it expires
+	certKeyFile    = "key.pem"     //
+	adminTokenFile = "admin-token" // made once
+	signerFolder   = "signer"
+)
+
+// needData makes the data folder, for its owner only, where anything is to be
+// kept in it.
+func (o *options) needData() error {
+	if !o.ownDatabase() && o.signer != "" && o.tlsCert != "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	info, err := os.Stat(o.data)
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("data folder %s has mode %04o; private keys are in it, so it must be its owner's alone: chmod 700 %s",
+			o.data, info.Mode().Perm(), o.data)
+	}
+	return nil
+}
+
+// readPrivate reads a file that holds a secret, and refuses one that others can
+// read or change. A group may read it: that is how secrets are mounted.
+func readPrivate(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0 {
+		return nil, fmt.Errorf("%s has mode %04o; it holds a secret and must not be open to others: chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	return os.ReadFile(path)
+}
+
+// writeFile replaces path by data, whole or not at all, and on disk when it
+// returns.
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // nothing is left of it once it has been renamed
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it has no such thing
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// openStore opens the database.
+func openStore(ctx context.Context, o *options) (*store.DB, error) {
+	if o.ownDatabase() {
+		if err := o.needData(); err != nil {
+			return nil, err
+		}
+	}
+	url, err := o.databaseURL()
+	if err != nil {
+		return nil, err
+	}
+	return store.Options{KeepSchema: o.keepSchema}.Open(ctx, url)
+}
+
+// adminToken makes the first token of a new database in the data folder, and
+// returns its file, "" when there is none. The file comes first: a start that died
+// in between goes on with it. Once the database has tokens, none is made again,
+// so that a file which was removed on purpose stays away.
+func (o *options) adminToken(ctx context.Context, db *store.DB, now time.Time) (string, error) {
+	if !o.ownDatabase() {
+		return "", nil
+	}
+	path := filepath.Join(o.data, adminTokenFile)
+	tokens, err := db.Tokens(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(tokens) > 0 {
+		if !exists(path) {
+			return "", nil
+		}
+		return path, nil
+	}
+	scopes, everything := []string{api.ScopeAdmin}, []string{"**"}
+	if exists(path) {
+		data, err := readPrivate(path)
+		if err != nil {
+			return "", fmt.Errorf("admin token: %w", err)
+		}
+		token, hash, err := server.TokenOf(strings.TrimSpace(string(data)), "admin", scopes, everything, now, time.Time{})
+		if err != nil {
+			return "", fmt.Errorf("admin token in %s: %w", path, err)
+		}
+		return path, db.CreateToken(ctx, token, hash)
+	}
+	secret, token, hash, err := server.NewToken("admin", scopes, everything, now, time.Time{})
+	if err != nil {
+		return "", err
+	}
+	if err := writeFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("admin token: %w", err)
+	}
+	return path, db.CreateToken(ctx, token, hash)
+}

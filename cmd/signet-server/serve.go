@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/signet-trust/signet/server"
+	"github.com/signet-trust/signet/signer"
+	signerapi "github.com/signet-trust/signet/signer/api"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// ready is what --ready-file says.
+type ready struct {
+	URL    string `json:"url"`
+	Health string `json:"health,omitempty"` // base address of /healthz, /readyz, /metrics
+	CA     string `json:"ca,omitempty"`     // file for clients to trust; absent with a certificate of somebody else's
+	Token  string `json:"token,omitempty"`  // file with the admin token
+	PID    int    `json:"pid"`
+}
+
+// serve runs the server until ctx ends, then lets what is being asked finish.
+func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
+	log := o.logger(stderr)
+	if err := o.needData(); err != nil {
+		return err
+	}
+	db, err := openStore(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	keys, err := openSigner(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, keys.Close()) }()
+	at := ready{PID: os.Getpid()}
+	if at.Token, err = o.adminToken(ctx, db, time.Now()); err != nil {
+		return err
+	}
+	certs, err := openTLS(o, &at, log)
+	if err != nil {
+		return err
+	}
+
+	s := server.New(o.server(db, keys, log))
+	main := server.HTTPServer(s.Handler(), log)
+	main.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.certificate, NextProtos: []string{"h2", "http/1.1"}}
+	listener, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	defer listener.Close()
+	at.URL = "https://" + clientHost(o.listen, listener.Addr())
+	health := server.HTTPServer(s.Health(), log)
+	var healthListener net.Listener
+	if o.healthListen != "off" && o.healthListen != "" {
+		if healthListener, err = net.Listen("tcp", o.healthListen); err != nil {
+			return fmt.Errorf("--health-listen: %w", err)
+		}
+		defer healthListener.Close()
+		at.Health = "http://" + clientHost(o.healthListen, healthListener.Addr())
+	}
+
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(work) })
+	running.Go(func() { reloadOnHangup(work, certs) })
+	failed := make(chan error, 2)
+	go func() {
+		failed <- main.ServeTLS(server.LimitListener(listener, o.maxConnections), "", "")
+	}()
+	if healthListener != nil {
+		go func() { failed <- health.Serve(healthListener) }()
+	}
+	defer func() {
+		stop(nil)
+		running.Wait()
+	}()
+	if err := o.announce(at, stderr); err != nil {
+		return err
+	}
+	if o.readyFile != "" {
+		defer func() { _ = os.Remove(o.readyFile) }() // somebody else may have
+	}
+
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	return drain(ctx, o, s, main, health, log)
+}
+
+// drain takes no new requests and waits, so long, for those that are being worked
+// on: a publish that was begun is finished and answered.
+func drain(ctx context.Context, o *options, s *server.Server, main, health *http.Server, log *slog.Logger) error {
+	log.Info("stopping; what is being asked is finished first", "at_most", time.Duration(o.shutdownTimeout))
+	s.Stopping()
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(o.shutdownTimeout))
+	defer cancel()
+	err := main.Shutdown(wait)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("some requests did not finish in %s: %w", time.Duration(o.shutdownTimeout), err), main.Close())
+	}
+	return errors.Join(err, health.Close())
+}
+
+// server returns how the server is to work.
+func (o *options) server(db server.Store, keys server.Signer, log *slog.Logger) server.Config {
+	return server.Config{
+		Store: db, Signer: keys, Version: version(), Log: log,
+		ReadTokens: o.reads == "token", Rules: o.rules, MaxLife: o.maxLives(),
+		Lives: map[string]time.Duration{
+			tuf.RoleRoot: time.Duration(o.rootLife), tuf.RoleTargets: time.Duration(o.targetsLife), "signer": time.Duration(o.signerLife),
+		},
+		Limits: tuf.Limits{Targets: o.maxTargets}, MaxBody: o.maxBody,
+		Rates:    server.Rates{Reads: o.rateReads, Writes: o.rateWrites, Token: o.rateToken},
+		MaxReads: o.maxRequests, MaxWrites: o.maxPublishes, BodyWait: time.Duration(o.bodyTimeout),
+		RefreshEvery: time.Duration(o.refreshEvery), RefreshWorkers: o.refreshWorkers, PruneAfter: time.Duration(o.pruneAfter),
+	}
+}
+
+func (o *options) maxLives() map[string]time.Duration {
+	return map[string]time.Duration{
+		tuf.RoleRoot: time.Duration(o.maxRootLife), tuf.RoleTargets: time.Duration(o.maxTargetsLife), "signer": time.Duration(o.maxSignerLife),
+	}
+}
+
+// A closingSigner is a signer that is closed at the end.
+type closingSigner interface {
+	server.Signer
+	io.Closer
+}
+
+// openSigner returns the signer elsewhere, or the one in this process.
+func openSigner(ctx context.Context, o *options, log *slog.Logger) (closingSigner, error) {
+	if o.signer != "" {
+		return signerapi.NewClient(signerapi.ClientConfig{
+			URL: o.signer, TLS: signerapi.TLSFiles{CA: o.signerCA, Certificate: o.signerCert, Key: o.signerKey},
+		})
+	}
+	lives := o.maxLives()
+	for _, rule := range o.rules { // the server holds each name to its own
+		for role, life := range rule.MaxLife {
+			lives[role] = max(lives[role], life)
+		}
+	}
+	return signer.Open(ctx, signer.Config{
+		Dir: filepath.Join(o.data, signerFolder), Log: log, MaxLife: lives, Limits: tuf.Limits{Targets: o.maxTargets},
+		SnapshotLife: time.Duration(o.snapshotLife), TimestampLife: time.Duration(o.timestampLife),
+	})
+}
+
+// openTLS returns the certificate to serve with.
+func openTLS(o *options, at *ready, log *slog.Logger) (*certificates, error) {
+	load := loadFiles(o.tlsCert, o.tlsKey)
+	if o.tlsCert == "" {
+		load = ownCA{folder: o.data, names: o.tlsNames}.load
+		at.CA = filepath.Join(o.data, caFile)
+	}
+	return newCertificates(load, time.Now, log)
+}
+
+// reloadOnHangup looks for a new certificate at SIGHUP.
+func reloadOnHangup(ctx context.Context, certs *certificates) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			certs.reload()
+		}
+	}
+}
+
+// clientHost returns what a client on this machine calls a listener: the name that
+// was configured, where it is one, and the port that was taken.
+func clientHost(configured string, addr net.Addr) string {
+	host, _, err := net.SplitHostPort(configured)
+	_, port, err2 := net.SplitHostPort(addr.String())
+	if err != nil || err2 != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// announce says in a few lines where the server is and what to do next, and
+// writes the ready file.
+func (o *options) announce(at ready, stderr io.Writer) error {
+	fmt.Fprintf(stderr, "signet-server: serving %s\n", at.URL)
+	if at.CA != "" && at.Token != "" {
+		fmt.Fprintf(stderr, "  log in with:  signet login %s --ca %s --token-file %s\n", at.URL, at.CA, at.Token)
+	} else {
+		fmt.Fprintf(stderr, "  make a token: signet-server token create --name NAME --scope publish --repository PATTERN\n")
+	}
+	if at.Health != "" {
+		fmt.Fprintf(stderr, "  is it well?   %s/readyz, %s/metrics\n", at.Health, at.Health)
+	}
+	if o.readyFile == "" {
+		return nil
+	}
+	data, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(o.readyFile, append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("--ready-file: %w", err)
+	}
+	return nil
+}
