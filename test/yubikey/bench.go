@@ -39,6 +39,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/signet-trust/signet/test/yubikey/card"
@@ -150,16 +151,26 @@ func (b *Bench) folders(config Config) (dir string, err error) {
 
 // plugIn waits for the readers, puts the sticks in, and waits until they are seen.
 func (b *Bench) plugIn(sticks []StickConfig) error {
-	readers := 0
+	strange := ""
 	err := b.await(startLimit, func(table []readerState) bool {
-		readers = len(table)
-		return readers >= 2*len(b.sticks)
+		ours := make(map[string]bool)
+		for _, r := range table {
+			name := r.name()
+			switch {
+			case !ours[name] && slices.ContainsFunc(b.sticks, func(s *Stick) bool { return name == s.reader }):
+				ours[name] = true
+			case strings.HasSuffix(name, " 01"): // the second slot of a reader of ours
+			case strings.Contains(strings.ToLower(name), "yubikey"):
+				strange = name
+			}
+		}
+		return len(ours) == len(b.sticks)
 	})
 	if err != nil {
 		return err
 	}
-	if readers > 2*len(b.sticks) {
-		return errors.New("a real card reader shows up beside the virtual ones: unplug it, so that no test can write to a real YubiKey")
+	if strange != "" {
+		return fmt.Errorf("pcscd also shows %q: unplug it, so that no test can write to a real YubiKey", strange)
 	}
 	for i, s := range b.sticks {
 		port := b.daemon.ports[i]

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-piv/piv-go/v2/piv"
 	"github.com/google/go-cmp/cmp"
@@ -347,6 +348,39 @@ func TestResetByPivGo(t *testing.T) {
 	}
 }
 
+func TestResetFromOutside(t *testing.T) {
+	stick := startOne(t, "5.7.4")
+	key := open(t, stick)
+	generate(t, key, piv.SlotSignature, always)
+	if err := key.SetPIN(piv.DefaultPIN, "654321"); err != nil {
+		t.Fatal(err)
+	}
+	if err := stick.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	key.Close()
+	key = open(t, stick)
+	if _, err := key.KeyInfo(piv.SlotSignature); !errors.Is(err, piv.ErrNotFound) {
+		t.Errorf("key after reset: %v, want none", err)
+	}
+	if err := key.VerifyPIN(piv.DefaultPIN); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSlowStick(t *testing.T) {
+	const delay = 50 * time.Millisecond
+	bench := start(t, yubikey.Config{Sticks: []yubikey.StickConfig{{Serial: 1, Delay: delay}}})
+	signer := generate(t, open(t, bench.Stick(1)), piv.SlotSignature, always)
+	began := time.Now()
+	if err := sign(signer); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < delay {
+		t.Errorf("signed in %s, want at least %s", took, delay)
+	}
+}
+
 func TestManagementKeyChanges(t *testing.T) {
 	for _, firmware := range []string{"5.2.7", "5.4.3", "5.7.4"} {
 		t.Run(firmware, func(t *testing.T) {
@@ -403,7 +437,11 @@ func TestStickSurvivesRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	root := bench.Maker().Root()
 	bench = start(t, config)
+	if !bench.Maker().Root().Equal(root) {
+		t.Error("another attestation root after a restart")
+	}
 	if n := bench.Stick(5).PINTries(); n != 2 {
 		t.Errorf("%d PIN tries left, want 2: a restart must not give any back", n)
 	}

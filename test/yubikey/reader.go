@@ -82,11 +82,11 @@ func (s *socket) serve(ctx context.Context, conn *net.TCPConn) {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	s.card.Power()
 	defer s.card.Power()
-	talk(ctx, conn, s.card)
+	talk(ctx, quick(conn), conn, s.card)
 }
 
-// The control codes of vpcd's protocol. They are messages of one byte; all others
-// are command APDUs.
+// The control codes of vpcd's protocol are messages of one byte; all others are
+// command APDUs.
 const (
 	controlOff   = 0
 	controlOn    = 1
@@ -96,8 +96,8 @@ const (
 
 // talk speaks vpcd's protocol: each message, either way, is two bytes of length
 // and that many bytes.
-func talk(ctx context.Context, conn *net.TCPConn, c *card.Card) {
-	in := bufio.NewReader(quick(conn))
+func talk(ctx context.Context, from io.Reader, to io.Writer, c *card.Card) {
+	in := bufio.NewReader(from)
 	for {
 		var size [2]byte
 		if _, err := io.ReadFull(in, size[:]); err != nil {
@@ -107,24 +107,34 @@ func talk(ctx context.Context, conn *net.TCPConn, c *card.Card) {
 		if _, err := io.ReadFull(in, message); err != nil {
 			return
 		}
-		var answer []byte
-		switch {
-		case len(message) > 1:
-			answer = c.Transmit(ctx, message)
-		case len(message) == 1 && message[0] == controlATR:
-			answer = c.ATR()
-		case len(message) == 1 && message[0] <= controlReset:
-			c.Power()
-			continue
-		default:
+		answer, ok := react(ctx, message, c)
+		if !ok || ctx.Err() != nil {
 			return
 		}
-		if ctx.Err() != nil {
-			return
+		if answer == nil {
+			continue
 		}
 		out := binary.BigEndian.AppendUint16(nil, uint16(len(answer)))
-		if _, err := conn.Write(append(out, answer...)); err != nil {
+		if _, err := to.Write(append(out, answer...)); err != nil {
 			return
 		}
 	}
+}
+
+// react does what one message asks for. It says no to what is none of vpcd's.
+func react(ctx context.Context, message []byte, c *card.Card) (answer []byte, ok bool) {
+	if len(message) > 1 {
+		return c.Transmit(ctx, message), true
+	}
+	if len(message) == 0 {
+		return nil, false
+	}
+	switch message[0] {
+	case controlOff, controlOn, controlReset:
+		c.Power()
+		return nil, true
+	case controlATR: // asked for several times a second: the session goes on
+		return c.ATR(), true
+	}
+	return nil, false
 }

@@ -39,7 +39,8 @@ func (c *Card) equip(maker *Maker) error {
 }
 
 // attest is Yubico's ATTEST: a certificate, by the key in F9, which says that the
-// key in the slot was made on this card, and what its use demands.
+// key in the slot was made on this card, and what its use demands. A real card also
+// attests X25519 keys, for which Go makes no certificates.
 func (c *Card) attest(cmd Command) ([]byte, error) {
 	if cmd.P2 != 0 {
 		return nil, StatusWrongParameters
