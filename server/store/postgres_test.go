@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signet-trust/signet/server/store"
 )
@@ -50,5 +51,47 @@ func TestPostgresTLS(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q, %q: %v\nexpected: %s", test.answer, test.query, err, test.want)
 		}
+	}
+}
+
+// Two servers that look for work at the same moment pick the same rows. The
+// second waits for the first, sees the lease, and leaves them to it.
+func TestPostgresClaimTogether(t *testing.T) {
+	db := open(t, postgresURL(t))
+	if _, err := db.Publish(t.Context(), publication(0)); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1000, 0)
+	tx, err := store.Writer(db).Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	var first string
+	if err := tx.QueryRow(store.ClaimStatement, now.Unix(), now.Unix()+60, 10).Scan(&first); err != nil {
+		t.Fatal(err)
+	}
+	type claim struct {
+		list []string
+		err  error
+	}
+	second := make(chan claim)
+	go func() {
+		list, err := db.ClaimRefresh(t.Context(), now, time.Minute, 10)
+		second <- claim{list, err}
+	}()
+	for waiting := 0; waiting == 0; { // until the second stands before the first one's row
+		err := store.Reader(db).QueryRow(`
+			SELECT COUNT(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-second; got.err != nil || len(got.list) != 0 {
+		t.Errorf("claimed %v, %v, expected nothing: %s is claimed", got.list, got.err, first)
 	}
 }

@@ -47,7 +47,7 @@ func parseSQLite(path string) (*source, error) {
 		to     *driver.Connector
 		values url.Values
 	}{{&src.read, reader}, {&src.write, writer}, {&src.migrate, writer}} {
-		if *c.to, err = sqliteConnector(path, busyTimeout, c.values); err != nil {
+		if *c.to, err = sqliteConnector(path, c.values); err != nil {
 			return nil, fmt.Errorf("database %s: %w", path, err)
 		}
 	}
@@ -60,10 +60,10 @@ func parseSQLite(path string) (*source, error) {
 	return src, nil
 }
 
-func sqliteConnector(path string, wait time.Duration, extra url.Values) (driver.Connector, error) {
+func sqliteConnector(path string, extra url.Values) (driver.Connector, error) {
 	values := url.Values{
 		"mode":          {"rw"}, // createPrivate made it
-		"_busy_timeout": {fmt.Sprint(wait.Milliseconds())},
+		"_busy_timeout": {fmt.Sprint(busyTimeout.Milliseconds())},
 		"_synchronous":  {"FULL"},
 		"_foreign_keys": {"1"},
 		"_defensive":    {"1"},
@@ -97,7 +97,9 @@ func lockSQLite(ctx context.Context, path string) (func() error, error) {
 			return nil, err
 		}
 	}
-	connector, err := sqliteConnector(lock, migrateTimeout, nil)
+	// No settings here but how long to wait: others would wait for the lock as
+	// the connection opens, where no context ends it.
+	connector, err := sqlite.NewConnector(fileURI(lock) + fmt.Sprintf("?mode=rw&_busy_timeout=%d", migrateTimeout.Milliseconds()))
 	if err != nil {
 		return nil, err
 	}

@@ -76,13 +76,13 @@ func parse(url string) (*source, error) {
 	scheme, rest, ok := strings.Cut(url, ":")
 	switch {
 	case url == "":
-		return nil, errors.New("no database given, expected sqlite:PATH or postgres://...")
+		return nil, errors.New("no database given, expected sqlite:PATH or a postgres:// URL")
 	case scheme == "postgres" || scheme == "postgresql":
 		return parsePostgres(url)
 	case ok && scheme == "sqlite":
 		return parseSQLite(rest)
 	case ok && strings.HasPrefix(rest, "//"):
-		return nil, fmt.Errorf("database %s://...: expected sqlite:PATH or postgres://...", scheme)
+		return nil, fmt.Errorf("database %s://...: expected sqlite:PATH or a postgres:// URL", scheme)
 	}
 	return parseSQLite(url)
 }

@@ -136,11 +136,38 @@ func TestOpenAtOnce(t *testing.T) {
 	}
 }
 
+// While one server migrates, all others wait, and go on when it is done.
+func TestOpenWaits(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := url(t)
+			unlock, err := store.Lock(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			db, err := store.Open(ctx, url)
+			if err == nil {
+				db.Close()
+			}
+			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "lock the schema") {
+				t.Errorf("%v, expected to wait for the lock in vain", err)
+			}
+			if err := unlock(); err != nil {
+				t.Fatal(err)
+			}
+			open(t, url)
+		})
+	}
+}
+
 func TestOpenMistakes(t *testing.T) {
 	dir := t.TempDir()
 	for url, want := range map[string]string{
-		"":                                     "expected sqlite:PATH or postgres://...",
-		"mysql://alice:hunter2@db/signet":      "expected sqlite:PATH or postgres://...",
+		"":                                     "expected sqlite:PATH or a postgres:// URL",
+		"mysql://alice:hunter2@db/signet":      "expected sqlite:PATH or a postgres:// URL",
 		"sqlite:":                              "expected the path of a file",
 		"sqlite::memory:":                      "expected the path of a file",
 		"sqlite:" + dir:                        "is not a file",

@@ -28,7 +28,8 @@ func testClaim(t *testing.T, db *store.DB) {
 	}
 	claim(time.Hour-time.Second, 10)
 	claim(2*time.Hour, 1, "c")            // longest due first
-	claim(2*time.Hour, 10, "b")           // "c" is taken
+	claim(2*time.Hour, 1, "b")            // "c" is taken
+	claim(2*time.Hour, 10)                // and so is "b"
 	claim(2*time.Hour+59*time.Second, 10) // until the lease ends
 	claim(2*time.Hour+time.Minute, 10, "b", "c")
 

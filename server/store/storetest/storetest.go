@@ -205,6 +205,8 @@ func testRemovedRole(t *testing.T, db *store.DB) {
 
 func testRefused(t *testing.T, db *store.DB) {
 	publish(t, db, first(app))
+	_, err := db.Publish(t.Context(), first(app)) // the very same once more
+	is(t, err, tuf.ErrConflict)
 	publish(t, db, next(app, 1, "alice"))
 	before := head(t, db, app)
 
@@ -226,7 +228,7 @@ func testRefused(t *testing.T, db *store.DB) {
 		}
 		same(t, head(t, db, app), before)
 	}
-	_, err := db.Head(t.Context(), other)
+	_, err = db.Head(t.Context(), other)
 	is(t, err, tuf.ErrNotFound)
 	_, err = db.File(t.Context(), app, tuf.RoleSnapshot, 3)
 	is(t, err, tuf.ErrNotFound)
