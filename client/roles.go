@@ -1,0 +1,64 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// A SigningRole is a role as somebody sees it who has to pick keys.
+type SigningRole struct {
+	Name      string
+	Version   int64
+	Expires   time.Time
+	Threshold int
+	Keys      []*tuf.Key
+	Tags      map[string]bool // the tags that it lists anything of; nil for root
+}
+
+// Roles returns who may sign what in a repository, verified now: root, targets,
+// then signers in the order of the search. Unlike Client.View it answers also
+// when they have expired, since it is then that somebody has to sign.
+func (p *Publisher) Roles(ctx context.Context, repository string) ([]SigningRole, error) {
+	anchor, err := p.anchorFor(repository)
+	if err != nil {
+		return nil, err
+	}
+	cur, err := p.read(ctx, repository, anchor, nil)
+	if err != nil {
+		return nil, err
+	}
+	keys := tuf.RoleKeysOf(cur.root, tuf.RoleRoot)
+	roles := []SigningRole{{Name: tuf.RoleRoot, Version: cur.root.Signed.Version, Expires: cur.root.Signed.Expires, Threshold: keys.Threshold, Keys: keys.Keys}}
+	for _, name := range cur.names {
+		r := cur.roles[name]
+		role := SigningRole{Name: name, Version: r.targets.Signed.Version, Expires: r.targets.Signed.Expires,
+			Threshold: r.keys.Threshold, Keys: r.keys.Keys, Tags: map[string]bool{}}
+		for _, entry := range tuf.Entries(r.targets) {
+			if entry.Image.Repository == repository {
+				role.Tags[entry.Image.Tag] = true
+			}
+		}
+		roles = append(roles, role)
+	}
+	return roles, nil
+}
+
+// Repositories lists the server's repositories that the token covers, by name.
+func (p *Publisher) Repositories(ctx context.Context) ([]api.RepositorySummary, error) {
+	var all []api.RepositorySummary
+	for after := ""; ; {
+		var page api.RepositoriesResponse
+		if err := p.call(ctx, http.MethodGet, api.PagePath(after, 0), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Repositories...)
+		if page.Next == "" || page.Next <= after { // a page that does not go on would be read for ever
+			return all, nil
+		}
+		after = page.Next
+	}
+}
