@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// Trouble with asking.
+var (
+	errNoTerminal = errors.New("there is no terminal to ask at")
+	errDeclined   = errors.New("nothing was done, since the answer was not yes")
+)
+
+// maxSecret is more than any PIN or passphrase needs. What is longer is some
+// other file.
+const maxSecret = 1024
+
+// A secretSource says where one kind of secret comes from, when not from a person.
+type secretSource struct {
+	kind  string // "PIN" or "passphrase", also the flags' stem
+	files []string
+	fd    int // -1: none
+}
+
+// secret reads the secrets that the flags name; none means that a person is to
+// be asked. They are never taken from arguments or the environment, which other
+// processes can read.
+func (s *secretSource) read() (secrets [][]byte, err error) {
+	for _, path := range s.files {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		secret, err := readSecret(f)
+		f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s in %s: %w", s.kind, path, err)
+		}
+		secrets = append(secrets, secret)
+	}
+	if s.fd >= 0 {
+		f := os.NewFile(uintptr(s.fd), "fd")
+		if f == nil {
+			return nil, fmt.Errorf("%s: %d is no file descriptor", s.kind, s.fd)
+		}
+		defer f.Close()
+		secret, err := readSecret(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s on file descriptor %d: %w", s.kind, s.fd, err)
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
+}
+
+// readSecret reads one line. It refuses what cannot be meant as a secret.
+func readSecret(r io.Reader) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxSecret+2))
+	if err != nil {
+		return nil, err
+	}
+	secret := bytes.TrimSuffix(bytes.TrimSuffix(raw, []byte("\n")), []byte("\r"))
+	switch {
+	case len(secret) == 0:
+		return nil, errors.New("it is empty")
+	case len(secret) > maxSecret:
+		return nil, fmt.Errorf("it is longer than %d bytes", maxSecret)
+	case bytes.ContainsAny(secret, "\n\x00"):
+		return nil, errors.New("it has more than one line")
+	}
+	return secret, nil
+}
+
+// A prompter asks for one kind of secret, and remembers nothing. It fits
+// keystore.Prompter.
+type prompter struct {
+	app    *app
+	source *secretSource
+	given  [][]byte // what files or a descriptor gave, to be tried in turn
+	next   int
+}
+
+// Secret returns the next secret that the flags gave, the last one again when
+// there are no more, or asks at the terminal.
+func (p *prompter) Secret(ctx context.Context, prompt string) ([]byte, error) {
+	if len(p.given) > 0 {
+		i := min(p.next, len(p.given)-1)
+		p.next++
+		return bytes.Clone(p.given[i]), nil // whoever asked overwrites it
+	}
+	secret, err := p.app.askSecret(ctx, prompt)
+	if errors.Is(err, errNoTerminal) {
+		stem := strings.ToLower(p.source.kind)
+		return nil, advise(fmt.Errorf("%s: %w", strings.TrimSuffix(prompt, ": "), err), "give it by --%s-file FILE or --%s-fd N", stem, stem)
+	}
+	return secret, err
+}
+
+// Notice shows one line at once.
+func (p *prompter) Notice(text string) { p.app.note("%s", text) }
+
+// askSecret reads a line at the terminal without showing it.
+func (a *app) askSecret(ctx context.Context, prompt string) ([]byte, error) {
+	if !a.interactive() {
+		return nil, errNoTerminal
+	}
+	fd := int(a.stdin.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprint(a.stderr, prompt)
+	secret, err := wait(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	fmt.Fprintln(a.stderr)
+	if err != nil {
+		return nil, errors.Join(err, term.Restore(fd, before))
+	}
+	return readSecret(bytes.NewReader(secret))
+}
+
+// confirm asks for a yes. --yes answers it; without a terminal nobody can, and
+// nothing is done.
+func (a *app) confirm(ctx context.Context, question string) error {
+	if a.yes {
+		return nil
+	}
+	if !a.interactive() {
+		return advise(fmt.Errorf("%s %w", question, errNoTerminal), "add --yes to answer yes beforehand")
+	}
+	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+	line, err := wait(ctx, func() (string, error) { return bufio.NewReader(a.stdin).ReadString('\n') })
+	if err != nil && !errors.Is(err, io.EOF) {
+		fmt.Fprintln(a.stderr)
+		return err
+	}
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+		return errDeclined
+	}
+	return nil
+}
+
+// wait runs a read that cannot be stopped, but stops waiting for it with ctx.
+func wait[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		value, err := read()
+		done <- answer{value, err}
+	}()
+	select {
+	case got := <-done:
+		return got.value, got.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// interactive tells whether somebody can be asked.
+func (a *app) interactive() bool {
+	return term.IsTerminal(int(a.stdin.Fd()))
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// confirmChange shows what is about to be signed, decoded from the exact bytes,
+// and asks. Nothing was signed yet.
+func (a *app) confirmChange(ctx context.Context, change *client.Change, ring *keyring) error {
+	if change.Rebased {
+		a.note("somebody else published first; on what is there now, this would be signed:")
+	} else {
+		a.note("this will be signed for %s:", change.Repository)
+	}
+	for _, role := range change.Expired {
+		a.note("note: the current %s has expired", role)
+	}
+	for _, file := range change.Files {
+		a.printFile(a.stderr, change.Repository, file, ring)
+	}
+	return a.confirm(ctx, "Sign this?")
+}
+
+func (a *app) printFile(w io.Writer, repository string, file client.FileChange, ring *keyring) {
+	fmt.Fprintf(w, "\n  %s version %d, expires %s (%s)\n", file.Role, file.Version, stamp(file.Expires), until(a.now(), file.Expires))
+	for _, key := range file.Keys {
+		sign := "-"
+		if key.Added {
+			sign = "+"
+		}
+		fmt.Fprintf(w, "    %s %s key %s%s\n", sign, key.Role, ring.describe(key.Key.ID()), onlineNote(key.Role))
+	}
+	for _, t := range file.Thresholds {
+		if t.Old == 0 {
+			fmt.Fprintf(w, "    + %s takes %s\n", t.Role, plural(t.New, "signature"))
+		} else {
+			fmt.Fprintf(w, "    ~ %s takes %s, not %d any more\n", t.Role, plural(t.New, "signature"), t.Old)
+		}
+	}
+	for _, line := range targetLines(repository, file.Targets) {
+		fmt.Fprintf(w, "    %s\n", line)
+	}
+	if len(file.Keys)+len(file.Thresholds)+len(file.Targets) == 0 {
+		fmt.Fprintln(w, "    nothing else changes")
+	}
+	for _, id := range file.SignedBy {
+		fmt.Fprintf(w, "    signed by %s\n", ring.describe(id))
+	}
+	fmt.Fprintf(w, "    SHA-256 of what is signed: %s\n\n", file.SHA256)
+}
+
+func onlineNote(role string) string {
+	if role == tuf.RoleSnapshot || role == tuf.RoleTimestamp {
+		return " (the server's signer vouches for it)"
+	}
+	return ""
+}
+
+// targetLines says in tags what happens to target paths: '+' is new, '~' means
+// another digest from now on, '-' is withdrawn.
+func targetLines(repository string, changes []tuf.Change) []string {
+	tagMoves := map[string]bool{} // record paths that a line about their tag speaks for
+	for _, c := range changes {
+		if image, err := tuf.ParsePath(c.Path); err == nil && image.Digest == "" && c.New != nil {
+			tagMoves[tuf.RecordPath(image.Repository, image.Tag, c.New.Digest)] = true
+		}
+	}
+	var lines []string
+	for _, c := range changes {
+		if c.New != nil && tagMoves[c.Path] {
+			continue
+		}
+		name := strings.TrimPrefix(c.Path, repository)
+		switch {
+		case c.Old == nil:
+			lines = append(lines, fmt.Sprintf("+ %s  %s%s", name, c.New.Digest, aboutTarget(*c.New)))
+		case c.New == nil && strings.Contains(name, "@"):
+			lines = append(lines, fmt.Sprintf("- %s  is not trusted under the tag any more", name))
+		case c.New == nil:
+			lines = append(lines, fmt.Sprintf("- %s  %s", name, c.Old.Digest))
+		case c.Old.Digest == c.New.Digest:
+			lines = append(lines, fmt.Sprintf("~ %s  %s%s", name, c.New.Digest, aboutTarget(*c.New)))
+		default:
+			lines = append(lines, fmt.Sprintf("~ %s  %s%s", name, c.New.Digest, aboutTarget(*c.New)),
+				fmt.Sprintf("  %s  was %s until now", strings.Repeat(" ", len(name)), c.Old.Digest))
+		}
+	}
+	return lines
+}
+
+// aboutTarget says what kind of thing a target is.
+func aboutTarget(t tuf.Target) string {
+	var parts []string
+	switch {
+	case strings.Contains(t.MediaType, "index"), strings.Contains(t.MediaType, "manifest.list"):
+		parts = append(parts, "multi-platform index")
+	case strings.Contains(t.MediaType, "manifest"):
+		parts = append(parts, "image manifest")
+	case t.MediaType != "":
+		parts = append(parts, t.MediaType)
+	}
+	parts = append(parts, fmt.Sprintf("%d bytes", t.Length))
+	if len(t.Annotations) > 0 {
+		parts = append(parts, annotations(t.Annotations))
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// describe names a key by what this machine knows of it.
+func (r *keyring) describe(id string) string {
+	text := id[:min(12, len(id))]
+	key, ok := r.known[id]
+	if !ok {
+		if entry, err := r.store.Find(id); err == nil {
+			key, ok = foundKey{Key: entry.Key, entry: &entry}, true
+		}
+	}
+	if !ok {
+		return text
+	}
+	if key.entry != nil && key.entry.Name != "" {
+		text = fmt.Sprintf("%s (%s)", key.entry.Name, text)
+	}
+	return text + ", " + describeKey(key)
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/keystore/yubikey"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// A finding is one line of doctor.
+type finding struct {
+	Check  string `json:"check"`
+	Status string `json:"status"` // "ok", "warning" or "trouble"
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// An examination gathers findings.
+type examination struct {
+	app      *app
+	Findings []finding `json:"findings"`
+}
+
+func (e *examination) ok(check, format string, args ...any) {
+	e.Findings = append(e.Findings, finding{check, "ok", oneLine(fmt.Sprintf(format, args...)), ""})
+}
+
+func (e *examination) warn(check, advice, format string, args ...any) {
+	e.Findings = append(e.Findings, finding{check, "warning", oneLine(fmt.Sprintf(format, args...)), advice})
+}
+
+func (e *examination) trouble(check string, err error) {
+	e.Findings = append(e.Findings, finding{check, "trouble", sentence(err), hint(err)})
+}
+
+func newDoctor(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Look for trouble: configuration, servers, keys, YubiKeys, expiries",
+		Long: `Look for trouble, and say what mends it: the configuration, the servers, the keys,
+YubiKeys, and what expires soon. Exit status 1 when there is trouble.`,
+		Args: cobra.NoArgs,
+		RunE: a.action(func(ctx context.Context, _ []string) error {
+			e := &examination{app: a}
+			e.folders()
+			servers := e.servers(ctx)
+			e.anchors(ctx, servers)
+			e.keys(ctx)
+			if err := a.print(e, e.write); err != nil {
+				return err
+			}
+			n := 0
+			for _, f := range e.Findings {
+				if f.Status == "trouble" {
+					n++
+				}
+			}
+			if n > 0 {
+				return fmt.Errorf("%s found", strings.Replace(plural(n, "trouble"), "troubles", "troubles were", 1))
+			}
+			return nil
+		}),
+	}
+}
+
+func (e *examination) write(w io.Writer) {
+	for _, f := range e.Findings {
+		fmt.Fprintf(w, "%-8s %s: %s\n", f.Status, f.Check, f.Detail)
+		if f.Hint != "" {
+			fmt.Fprintf(w, "         hint: %s\n", f.Hint)
+		}
+	}
+}
+
+// folders looks whether the state folder can be written to.
+func (e *examination) folders() {
+	dir := e.app.stateDir
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(dir, ".doctor-*"); err == nil {
+			f.Close()
+			err = os.Remove(f.Name())
+		}
+	}
+	if err != nil {
+		e.trouble("state", err)
+		return
+	}
+	e.ok("state", "%s can be written to", dir)
+}
+
+// servers asks each server that somebody logged in to.
+func (e *examination) servers(ctx context.Context) client.Servers {
+	servers, err := client.LoadServers(e.app.serversFile())
+	if err != nil {
+		e.trouble("servers", err)
+		return nil
+	}
+	if len(servers) == 0 {
+		e.ok("servers", "none is known; one is needed to publish only")
+	}
+	for _, server := range servers {
+		e.server(ctx, servers, server)
+	}
+	return servers
+}
+
+func (e *examination) server(ctx context.Context, servers client.Servers, server client.Server) {
+	check := "server " + server.URL
+	publisher := client.Publisher{Client: client.New(e.app.clientConfig(nil, servers)), Server: server}
+	info, err := publisher.Info(ctx)
+	if err != nil {
+		e.trouble(check, err)
+		return
+	}
+	e.ok(check, "answers, version %s", info.Version)
+	if ahead := e.app.now().Sub(info.Time); ahead.Abs() > 5*time.Minute {
+		e.warn(check, "set this machine's clock, or the server's", "its clock and this machine's differ by %s", about(ahead.Abs()))
+	}
+	switch {
+	case info.Identity == nil:
+		e.warn(check, "ask its operator to look at the signer", "its signer does not answer: nothing can be published")
+	case server.Identity != nil && !info.Identity.Equal(server.Identity):
+		e.warn(check, "ask its operator; if it is so: signet login "+server.URL, "its signer has another identity than the one that was pinned at login")
+	}
+	if server.Token == "" {
+		return
+	}
+	token, err := publisher.Token(ctx)
+	if err != nil {
+		e.trouble(check+" token", err)
+		return
+	}
+	text := fmt.Sprintf("token %s may %s for %s", token.Name, strings.Join(token.Scopes, ", "), strings.Join(token.Repositories, " "))
+	if token.Expires != nil && token.Expires.Sub(e.app.now()) < 14*24*time.Hour {
+		e.warn(check+" token", "ask the operator for a new one", "%s; it expires %s", text, until(e.app.now(), *token.Expires))
+		return
+	}
+	e.ok(check+" token", "%s", text)
+}
+
+// anchors verifies every repository that has an anchor of its own, and tells
+// what expires soon.
+func (e *examination) anchors(ctx context.Context, servers client.Servers) {
+	anchors, err := e.app.anchors()
+	if err != nil {
+		e.trouble("anchors", err)
+		return
+	}
+	if len(anchors) == 0 {
+		e.warn("anchors", "signet trust add PATTERN --root-key KEY --server URL", "none is set: nothing can be verified")
+	}
+	verifier := client.New(e.app.clientConfig(anchors, servers))
+	for _, anchor := range anchors {
+		if strings.ContainsAny(anchor.Pattern, "*?") {
+			e.ok("anchor "+anchor.Pattern, "%s, at %s", pins(anchor), strings.Join(anchor.Servers, " "))
+			continue
+		}
+		view, err := verifier.View(ctx, anchor.Pattern, client.Options{})
+		if err != nil {
+			e.trouble("anchor "+anchor.Pattern, err)
+			continue
+		}
+		e.ok("anchor "+anchor.Pattern, "%s signed", plural(len(view.Tags), "tag"))
+		e.expiries(view)
+	}
+}
+
+// expiries tells what people have to renew within a month. Snapshot and
+// timestamp are the server's.
+func (e *examination) expiries(view *client.View) {
+	for _, role := range view.Roles {
+		soon := role.Expires.Sub(e.app.now()) < 30*24*time.Hour
+		if soon && role.Name != tuf.RoleSnapshot && role.Name != tuf.RoleTimestamp {
+			e.warn(view.Repository, "signet renew "+view.Repository, "%s expires %s", role.Name, until(e.app.now(), role.Expires))
+		}
+	}
+}
+
+// keys looks at key files and at YubiKeys.
+func (e *examination) keys(ctx context.Context) {
+	ring, err := e.app.keyring()
+	if err != nil {
+		e.trouble("keys", err)
+		return
+	}
+	defer ring.Close()
+	entries, err := ring.store.List()
+	if err != nil {
+		e.trouble("keys", err)
+	}
+	e.ok("keys", "%s in %s", plural(len(entries), "key"), ring.store.Dir)
+	sticks, err := ring.session.List(ctx)
+	switch {
+	case errors.Is(err, yubikey.ErrNoSupport), errors.Is(err, yubikey.ErrNoDaemon):
+		e.warn("YubiKeys", hint(err), "%v", err)
+	case err != nil:
+		e.trouble("YubiKeys", err)
+	case len(sticks) == 0:
+		e.ok("YubiKeys", "none is plugged in")
+	}
+	for _, stick := range sticks {
+		if stick.Err != nil {
+			e.trouble("YubiKey", stick.Err)
+			continue
+		}
+		e.ok(fmt.Sprintf("YubiKey %d", stick.Serial), "firmware %s", stick.Firmware)
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/signet-trust/signet/tuf"
+)
+
+// Exit statuses. A verdict and trouble never share one: a script may retry after
+// 1, never after 3.
+const (
+	exitYes       = 0
+	exitTrouble   = 1
+	exitUsage     = 2
+	exitUntrusted = 3
+)
+
+// A usageError says that the command line cannot mean anything.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// An advised error brings its own hint, from where more is known than hint could.
+type advised struct {
+	error
+	advice string
+}
+
+func (e *advised) Unwrap() error { return e.error }
+
+func advise(err error, format string, args ...any) error {
+	return &advised{err, fmt.Sprintf(format, args...)}
+}
+
+// exitCode tells the exit status for err. What cannot mean anything comes first,
+// then verdicts: one untrusted image among several decides.
+func exitCode(err error) int {
+	if err == nil {
+		return exitYes
+	}
+	code := exitTrouble
+	for _, err := range flatten(err) {
+		if _, ok := errors.AsType[*usageError](err); ok {
+			return exitUsage
+		}
+		if tuf.IsRefusal(err) { // a server's refusal of what we sent is an api.ProblemError, and trouble
+			code = exitUntrusted
+		}
+	}
+	return code
+}
+
+// flatten takes joined errors apart, since each gets its own line and hint.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || strings.Count(err.Error(), "\n") == 0 {
+		return []error{err}
+	}
+	var list []error
+	for _, err := range joined.Unwrap() {
+		list = append(list, flatten(err)...)
+	}
+	return list
+}
+
+// problem is an error as JSON.
+type problem struct {
+	Error string   `json:"error"`
+	Rule  tuf.Rule `json:"rule,omitempty"`
+	Hint  string   `json:"hint,omitempty"`
+	Exit  int      `json:"exit"`
+}
+
+// report tells err to the person: one line each, and one hint for what can be
+// done. In JSON mode it is one object a line, on stderr too, so that stdout holds
+// results only.
+func (a *app) report(err error) {
+	seen := map[string]bool{}
+	for _, err := range flatten(err) {
+		p := problem{Error: sentence(err), Rule: tuf.RuleOf(err), Hint: hint(err), Exit: exitCode(err)}
+		if seen[p.Error] {
+			continue
+		}
+		seen[p.Error] = true
+		if a.output == outputJSON {
+			line, err := json.Marshal(p)
+			if err == nil {
+				fmt.Fprintf(a.stderr, "%s\n", line)
+				continue
+			}
+		}
+		a.note("%s", p.Error)
+		if p.Hint != "" && !seen[p.Hint] {
+			seen[p.Hint] = true
+			fmt.Fprintf(a.stderr, "hint: %s\n", p.Hint)
+		}
+	}
+}
+
+// sentence is err's text in one line.
+func sentence(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "stopped: " + oneLine(err.Error())
+	}
+	return oneLine(err.Error())
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

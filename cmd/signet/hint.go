@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/keystore"
+	"github.com/signet-trust/signet/keystore/yubikey"
+	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// hint says what the person can do about err, or "". It is the only place that
+// does, but for advice that only the command line itself can give (advise).
+func hint(err error) string {
+	if own, ok := errors.AsType[*advised](err); ok {
+		return own.advice
+	}
+	for _, ask := range []func(error) string{hintExpired, hintRefused, hintProblem, hintKeys, hintServer} {
+		if text := ask(err); text != "" {
+			return text
+		}
+	}
+	_, isUsage := errors.AsType[*usageError](err)
+	switch {
+	case isUsage:
+		return "signet --help, or --help after any command, tells what it takes"
+	case errors.Is(err, context.Canceled):
+		return ""
+	case errors.Is(err, syscall.ENOSPC):
+		return "the disk is full; make room, then try again"
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		return "signet needs folders that it can write to; choose others with --state-dir, --config-dir and --data-dir"
+	}
+	return ""
+}
+
+func hintExpired(err error) string {
+	expired, ok := errors.AsType[*tuf.ExpiredError](err)
+	switch {
+	case !ok:
+		return ""
+	case expired.Role == tuf.RoleTimestamp, expired.Role == tuf.RoleSnapshot:
+		return "the server has stopped vouching for its own freshness, or this machine's clock is wrong; ask its operator to look at the signer"
+	}
+	return "check this machine's clock; if it is right, a publisher must run: signet renew " + expired.Repository
+}
+
+func hintRefused(err error) string {
+	if _, theirs := errors.AsType[*api.ProblemError](err); theirs {
+		return ""
+	}
+	refusal, ok := errors.AsType[*tuf.Refusal](err)
+	if !ok {
+		return ""
+	}
+	switch refusal.Rule {
+	case tuf.RuleAnchor:
+		return "say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL"
+	case tuf.RuleAbsent:
+		return "a publisher must sign it: signet sign IMAGE; signet list " + orName(refusal.Repository) + " shows what is signed"
+	case tuf.RuleDigest:
+		return "run what the tag means, which signet verify prints for the tag alone, or have this digest signed"
+	case tuf.RuleCompare:
+		return "the registry's tag was moved without being signed; pull the signed digest, and find out who moved the tag"
+	case tuf.RuleRollback:
+		return "somebody shows older metadata than this machine has seen: the server was restored from an old backup, or an attacker replays it; ask its operator"
+	case tuf.RuleThreshold, tuf.RuleHash, tuf.RuleShape, tuf.RuleCanonical, tuf.RuleKeyID:
+		return "what the server sent is not what was signed; something between here and the publisher changes it"
+	case tuf.RuleRootChain:
+		return "the server's root does not follow from the one that this machine trusts; do not go on before the repository's admin has explained it"
+	case tuf.RuleRepository:
+		return "the server answered with another repository's metadata; ask its operator"
+	case tuf.RuleClock:
+		return "if the clock is right now and ran ahead before: signet trust reset-clock " + orName(refusal.Repository)
+	case tuf.RuleLimit:
+		return "the server sent more than it should; something between here and it misbehaves"
+	}
+	return ""
+}
+
+func orName(repository string) string {
+	if repository == "" {
+		return "REPO"
+	}
+	return repository
+}
+
+func hintProblem(err error) string {
+	switch {
+	case errors.Is(err, tuf.ErrConflict):
+		return "someone else published first; look at what is there now, then try again"
+	case errors.Is(err, api.ErrUnauthorized):
+		return "signet login URL --token-file FILE, with a token that the server knows and that has not expired"
+	case errors.Is(err, api.ErrForbidden):
+		return "ask the server's operator for a token with the scope and the names that this needs (signet-server token create)"
+	case errors.Is(err, api.ErrSignerUnavailable):
+		return "nothing was published; ask the server's operator to look at the signer, then try again"
+	case errors.Is(err, api.ErrStoreUnavailable), errors.Is(err, api.ErrInternal), errors.Is(err, api.ErrBusy):
+		return "nothing is known to be published; try again, and if it stays so, ask the server's operator for its log"
+	case errors.Is(err, api.ErrTooManyRequests):
+		return "wait a moment, then try again"
+	case errors.Is(err, client.ErrKeys):
+		return "signet inspect REPO shows who may sign, signet key list which keys are at hand; --key KEY chooses"
+	case errors.Is(err, client.ErrNoServer):
+		return "signet login URL --token-file FILE"
+	case errors.Is(err, client.ErrAmbiguousServer):
+		return "add --server URL, or give each server its names: signet login URL --for PATTERN"
+	}
+	return ""
+}
+
+func hintKeys(err error) string {
+	pin, wrong := errors.AsType[*yubikey.PINError](err)
+	switch {
+	case wrong && pin.Left > 0:
+		return "try again with the right PIN; after the last try the YubiKey blocks it"
+	case errors.Is(err, yubikey.ErrBlocked):
+		return "unblock it with the PUK: ykman piv access unblock-pin"
+	case errors.Is(err, yubikey.ErrPIN):
+		return "a PIN has 6 to 8 characters"
+	case errors.Is(err, yubikey.ErrTouch):
+		return "touch the YubiKey while it blinks; start again when you are ready"
+	case errors.Is(err, yubikey.ErrRemoved):
+		return "plug the YubiKey in and start again; nothing was published"
+	case errors.Is(err, yubikey.ErrAbsent):
+		return "plug the YubiKey in; signet key list shows what is connected"
+	case errors.Is(err, yubikey.ErrBusy):
+		return "end the program that holds it (gpgconf --kill scdaemon, for one), then try again"
+	case errors.Is(err, yubikey.ErrNoDaemon):
+		return "start the smart card service: systemctl start pcscd.socket (Debian: apt install pcscd)"
+	case errors.Is(err, yubikey.ErrNoSupport):
+		return "use a key file, or a signet that was built with cgo"
+	case errors.Is(err, yubikey.ErrSlotTaken):
+		return "choose another --slot; signet key list shows what is where"
+	case errors.Is(err, yubikey.ErrManagementKey):
+		return "give the management key by --management-key-file FILE"
+	case errors.Is(err, yubikey.ErrSlotEmpty):
+		return "signet key list shows what is where; signet key generate --yubikey makes a key"
+	case errors.Is(err, keystore.ErrPassphrase):
+		return "try again with the right passphrase; there is no way around it"
+	case errors.Is(err, keystore.ErrWeak):
+		return "take several words"
+	case errors.Is(err, keystore.ErrNotFound), errors.Is(err, keystore.ErrAmbiguous):
+		return "signet key list shows the keys, with their IDs and names"
+	case errors.Is(err, keystore.ErrNotHere):
+		return "sign on the machine that has it, or plug its YubiKey in"
+	}
+	return ""
+}
+
+// hintServer reads what is wrong with a server.
+func hintServer(err error) string {
+	trouble, ok := errors.AsType[*client.ServerError](err)
+	if !ok {
+		return ""
+	}
+	switch trouble.Trouble {
+	case client.TroubleAddress:
+		return "an address reads https://HOST[:PORT]; http:// is for this machine alone, or when asked for with --allow-http"
+	case client.TroubleNoRoute, client.TroubleTimeout, client.TroubleBroken:
+		return "is the server running, and the address right? signet doctor looks at all of it; verify --offline answers from what was verified before"
+	case client.TroubleCA:
+		return "if the server has a CA of its own, give it: --ca FILE with signet login or signet trust add; else somebody is in between"
+	case client.TroubleCertExpired:
+		return "check this machine's clock; if it is right, the server's operator must renew its certificate"
+	case client.TroubleCertName:
+		return "use the name that the certificate is for, or have the operator add this one to it"
+	case client.TroubleTLS:
+		return "is this an https address, and a server behind it?"
+	case client.TroubleNotFound:
+		return "the server has nothing of this name; check the name, and that the repository was created: signet init"
+	case client.TroubleRedirect, client.TroubleEncoding, client.TroubleStatus, client.TroubleAnswer:
+		return "something else than a Signet server answers there; check the address, and proxies in between"
+	}
+	return ""
+}

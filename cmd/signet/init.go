@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/tuf"
+)
+
+func newInit(a *app) *cobra.Command {
+	var rootKeys, targetsKeys []string
+	var rootThreshold, targetsThreshold int
+	var expires lifeFlag
+	cmd := &cobra.Command{
+		Use:   "init REPO --root-key KEY... --targets-key KEY...",
+		Short: "Create the trust repository of an image repository",
+		Long: `Create the trust repository of an image repository: a root that says whose keys
+count, and an empty list of targets. Root keys replace all others, and each other;
+keep them apart and rarely used. Targets keys sign images.
+
+This machine then trusts the new root for this very name.
+
+` + keyHelp,
+		Example: `  signet init registry.example.com/team/app --root-key root-1 --root-key root-2 --targets-key ci`,
+		Args:    cobra.ExactArgs(1),
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&rootKeys, "root-key", nil, "a root `KEY` (may be given several times)")
+	flags.StringArrayVar(&targetsKeys, "targets-key", nil, "a targets `KEY` (may be given several times)")
+	flags.IntVar(&rootThreshold, "root-threshold", 1, "how many root keys must sign a root")
+	flags.IntVar(&targetsThreshold, "targets-threshold", 1, "how many targets keys must sign targets")
+	expires.add(cmd)
+	a.secretFlags(cmd)
+	a.yesFlag(cmd)
+	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
+		name, err := repository(args[0])
+		if err != nil {
+			return err
+		}
+		if len(rootKeys) == 0 || len(targetsKeys) == 0 {
+			return advise(usagef("a repository has at least one --root-key and one --targets-key"), "signet key generate makes keys, signet key list shows them")
+		}
+		if rootThreshold < 1 || rootThreshold > len(rootKeys) {
+			return usagef("--root-threshold %d with %s: expected 1 to %d", rootThreshold, plural(len(rootKeys), "root key"), len(rootKeys))
+		}
+		if targetsThreshold < 1 || targetsThreshold > len(targetsKeys) {
+			return usagef("--targets-threshold %d with %s: expected 1 to %d", targetsThreshold, plural(len(targetsKeys), "targets key"), len(targetsKeys))
+		}
+		life, err := expires.life()
+		if err != nil {
+			return err
+		}
+		if err := a.notPinned(name); err != nil {
+			return err
+		}
+		ring, err := a.keyring()
+		if err != nil {
+			return err
+		}
+		defer ring.Close()
+		publisher, err := a.publisher(ctx, name, ring, life)
+		if err != nil {
+			return err
+		}
+		request := client.InitRequest{Repository: name, Attestations: map[string][]string{}}
+		if request.Root, err = ring.roleKeys(ctx, "--root-key", rootKeys, rootThreshold, request.Attestations); err != nil {
+			return err
+		}
+		if request.Targets, err = ring.roleKeys(ctx, "--targets-key", targetsKeys, targetsThreshold, request.Attestations); err != nil {
+			return err
+		}
+		if request.Signers, err = ring.initSigners(ctx, name, request, append(rootKeys, targetsKeys...)); err != nil {
+			return err
+		}
+		if len(rootKeys) == 1 {
+			a.note("warning: there is one root key only. If it is lost, nobody can ever replace a key of this repository, and everybody has to trust a new one by hand; give two --root-key, and keep them in two places")
+		}
+		published, err := publisher.Init(ctx, request)
+		if err != nil {
+			return err
+		}
+		if published.Anchor == nil {
+			a.note("this machine trusts it by the anchor that it has for these names")
+		} else {
+			if err := a.saveAnchor(*published.Anchor, false); err != nil {
+				return fmt.Errorf("%s was created, but could not be pinned on this machine: %w", name, err)
+			}
+			a.note("this machine trusts it from now on: %s", pins(*published.Anchor))
+		}
+		a.note("others trust it by: %s", trustCommand(name, request.Root, publisher.Server))
+		return a.print(published, func(w io.Writer) { fmt.Fprintf(w, "created %s\n", name) })
+	})
+	return cmd
+}
+
+// trustCommand is what verifiers type.
+func trustCommand(name string, root tuf.RoleKeys, server client.Server) string {
+	command := "signet trust add " + name
+	for _, key := range root.Keys {
+		command += " --root-key " + key.ID()
+	}
+	if root.Threshold < len(root.Keys) {
+		command += fmt.Sprintf(" --threshold %d", root.Threshold)
+	}
+	command += " --server " + server.URL
+	if server.CA != "" {
+		command += " --ca FILE"
+	}
+	return command
+}
+
+// initSigners returns as many of the keys as both thresholds need.
+func (r *keyring) initSigners(ctx context.Context, name string, request client.InitRequest, keys []string) ([]tuf.Signer, error) {
+	hand, err := r.atHand(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i, key := range hand { // a public key may belong to a private one of ours
+		if key.entry == nil && key.slot == nil {
+			if found, err := r.find(ctx, key.ID()); err == nil {
+				hand[i] = found
+			}
+		}
+	}
+	var signers []foundKey
+	for _, role := range []client.SigningRole{
+		{Name: tuf.RoleRoot, Threshold: request.Root.Threshold, Keys: request.Root.Keys},
+		{Name: tuf.RoleTargets, Threshold: request.Targets.Threshold, Keys: request.Targets.Keys},
+	} {
+		chosen, ok := pick(hand, role)
+		if !ok {
+			return nil, tooFew(name, role, hand)
+		}
+		signers = append(signers, chosen...)
+	}
+	return r.lazy(signers), nil
+}
+
+// notPinned refuses to create a repository that this machine has an anchor of
+// its own for: it would go on trusting the other one.
+func (a *app) notPinned(name string) error {
+	anchors, err := a.anchors()
+	if err != nil {
+		return err
+	}
+	for _, anchor := range anchors {
+		if anchor.Pattern == name {
+			return advise(fmt.Errorf("this machine has an anchor for %s already: %s", name, pins(anchor)),
+				"if that repository is gone for good: signet trust remove %s, and signet trust forget %s", name, name)
+		}
+	}
+	return nil
+}
+
+// roleKeys finds the keys of a role, and what attests them.
+func (r *keyring) roleKeys(ctx context.Context, flag string, keys []string, threshold int, attestations map[string][]string) (tuf.RoleKeys, error) {
+	role := tuf.RoleKeys{Threshold: threshold}
+	for _, what := range keys {
+		key, err := r.find(ctx, what)
+		if err != nil {
+			return role, fmt.Errorf("%s: %w", flag, err)
+		}
+		for _, other := range role.Keys {
+			if other.Equal(key.Key) {
+				return role, usagef("%s: key %s is given twice; a key counts once", flag, key.ID()[:12])
+			}
+		}
+		role.Keys = append(role.Keys, key.Key)
+		chain, err := r.attestation(ctx, key)
+		if err != nil {
+			return role, err
+		}
+		if len(chain) > 0 {
+			attestations[key.ID()] = chain
+		}
+	}
+	return role, nil
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/tuf"
+)
+
+func newTrustAdd(a *app) *cobra.Command {
+	var anchor client.Anchor
+	var rootKeys []string
+	var caFile string
+	var replace bool
+	cmd := &cobra.Command{
+		Use:   "add PATTERN --root-key KEYID|FILE|PEM... --server URL",
+		Short: "Trust root keys for a name, or for all names that fit a pattern",
+		Long: `Trust root keys for the repositories whose names fit PATTERN: a full name, or
+one in which '*' stands for characters other than '/', and which may end in
+'/**' for everything below. The most specific anchor decides.
+
+A root key is given by its full key ID (64 hex digits), by a file with the
+public key in PEM, or by the PEM itself. All of them must have signed, unless
+--threshold says how many.`,
+		Example: `  signet trust add 'registry.example.com/team/*' --root-key root.pem --server https://signet.example.com
+  signet trust add registry.example.com/team/app --root-sha256 HEX --server https://signet.example.com`,
+		Args: cobra.ExactArgs(1),
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&rootKeys, "root-key", nil, "a root `key` to trust: key ID, PEM file or PEM (may be given several times)")
+	flags.IntVar(&anchor.Threshold, "threshold", 0, "how many of the root keys must have signed (default: all that are given)")
+	flags.StringVar(&anchor.RootSHA256, "root-sha256", "", "trust the very root file with this SHA-256, in place of root keys")
+	flags.StringVar(&caFile, "ca", "", "PEM `file` of the only authorities that may vouch for the server")
+	flags.Int64Var(&anchor.MinRoot, "min-root", 0, "the lowest root `version` that is accepted")
+	flags.Int64Var(&anchor.MinTargets, "min-targets", 0, "the lowest targets `version` that is accepted")
+	flags.BoolVar(&anchor.PlainHTTP, "allow-http", false, "allow http:// to other than this machine")
+	flags.BoolVar(&replace, "replace", false, "replace the anchor for this very pattern, if there is one")
+	cmd.RunE = a.action(func(_ context.Context, args []string) error {
+		pattern, err := patternArg(args[0])
+		if err != nil {
+			return err
+		}
+		anchor.Pattern = pattern
+		for _, key := range rootKeys {
+			id, err := rootKeyID(key)
+			if err != nil {
+				return err
+			}
+			anchor.RootKeys = append(anchor.RootKeys, id)
+		}
+		if err := a.anchorServer(&anchor, caFile); err != nil {
+			return err
+		}
+		if err := anchor.Check(); err != nil {
+			return &usageError{plain(err)}
+		}
+		if err := a.saveAnchor(anchor, replace); err != nil {
+			return err
+		}
+		return a.print(anchor, func(w io.Writer) { fmt.Fprintf(w, "trusted for %s: %s\n", anchor.Pattern, pins(anchor)) })
+	})
+	return cmd
+}
+
+// anchorServer fills in where an anchor's metadata is fetched from: --server and
+// --ca, or else the one server that somebody logged in to for these names.
+func (a *app) anchorServer(anchor *client.Anchor, caFile string) error {
+	if caFile != "" {
+		ca, err := os.ReadFile(caFile)
+		if err != nil {
+			return err
+		}
+		anchor.CA = string(ca)
+	}
+	servers, err := client.LoadServers(a.serversFile())
+	if err != nil {
+		return err
+	}
+	var known *client.Server
+	if a.server != "" {
+		anchor.Servers = []string{a.server}
+		known, err = servers.ByURL(a.server)
+	} else {
+		known, err = servers.For(anyName(anchor.Pattern))
+		if err != nil {
+			return advise(usagef("no server is given"), "add --server URL: where the metadata is fetched from")
+		}
+		anchor.Servers = []string{known.URL}
+	}
+	if err == nil && anchor.CA == "" {
+		anchor.CA = known.CA
+	}
+	if err == nil && known.PlainHTTP {
+		anchor.PlainHTTP = true
+	}
+	return nil
+}
+
+// saveAnchor adds an anchor to trust.json. One for the very same pattern is only
+// replaced when that was asked for: it would change whom this machine trusts.
+func (a *app) saveAnchor(anchor client.Anchor, replace bool) error {
+	return client.EditAnchors(a.trustFile(), func(anchors client.Anchors) (client.Anchors, error) {
+		for i := range anchors {
+			if anchors[i].Pattern != anchor.Pattern {
+				continue
+			}
+			if !replace {
+				return nil, advise(fmt.Errorf("there is an anchor for %s already: %s", anchor.Pattern, pins(anchors[i])),
+					"signet trust remove '%s' takes it away; --replace puts the new one in its place", anchor.Pattern)
+			}
+			anchors[i] = anchor
+			return anchors, nil
+		}
+		return append(anchors, anchor), nil
+	})
+}
+
+// rootKeyID reads a --root-key: a verifier pins what it was told in full, never
+// a name or the start of an ID.
+func rootKeyID(s string) (string, error) {
+	if raw, err := hex.DecodeString(s); err == nil && len(raw) == 32 {
+		return strings.ToLower(s), nil
+	}
+	pem := []byte(s)
+	if !strings.Contains(s, "-----BEGIN") {
+		var err error
+		if pem, err = os.ReadFile(s); err != nil {
+			return "", advise(usagef("--root-key %.80q is neither a full key ID (64 hex digits) nor a file with a public key", s),
+				"signet key export KEY > root.pem, at the publisher's, makes such a file")
+		}
+	}
+	if strings.Contains(string(pem), "PRIVATE KEY-----") {
+		return "", errors.New("--root-key: this is a private key; only its public half may be given here")
+	}
+	key, err := tuf.ParseKeyPEM(pem)
+	if err != nil {
+		return "", usagef("--root-key: %v", err)
+	}
+	return key.ID(), nil
+}
+
+// patternArg reads a PATTERN argument. A name without wildcard is made canonical.
+func patternArg(arg string) (string, error) {
+	if !strings.ContainsAny(arg, "*?") {
+		return repository(arg)
+	}
+	if err := tuf.CheckPattern(arg); err != nil {
+		return "", &usageError{plain(err)}
+	}
+	return arg, nil
+}
+
+// pins says what an anchor pins.
+func pins(anchor client.Anchor) string {
+	if anchor.RootSHA256 != "" {
+		return "root file " + anchor.RootSHA256[:12]
+	}
+	short := make([]string, len(anchor.RootKeys))
+	for i, id := range anchor.RootKeys {
+		short[i] = id[:12]
+	}
+	threshold := anchor.Threshold
+	if threshold == 0 {
+		threshold = len(anchor.RootKeys)
+	}
+	return fmt.Sprintf("%d of %s %s", threshold, plural(len(short), "root key"), strings.Join(short, ", "))
+}

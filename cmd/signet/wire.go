@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/client/registry"
+	"github.com/signet-trust/signet/keystore"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// clientConfig is what every client of ours is made with.
+func (a *app) clientConfig(anchors client.Anchors, servers client.Servers) client.Config {
+	config := client.Config{StateDir: a.stateDir, Anchors: anchors, Now: a.now, UserAgent: "signet"}
+	if a.timeout > 0 {
+		config.Timeouts = client.Timeouts{Connect: a.timeout, Header: a.timeout, Body: a.timeout}
+	}
+	config.Token = func(server string) string {
+		if servers == nil { // read only if a server asks: most let everybody read
+			servers, _ = client.LoadServers(a.serversFile())
+		}
+		if known, err := servers.ByURL(server); err == nil {
+			return known.Token
+		}
+		return ""
+	}
+	return config
+}
+
+// verifier returns a client with the anchors of trust.json.
+func (a *app) verifier() (*client.Client, error) {
+	anchors, err := a.anchors()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(a.clientConfig(anchors, nil)), nil
+}
+
+// options are the options of one question about repository: --server is asked in
+// place of the anchor's servers. What is trusted stays the anchor's.
+func (a *app) options(repository string, offline bool) (client.Options, error) {
+	options := client.Options{Offline: offline}
+	if a.server == "" || offline {
+		return options, nil
+	}
+	anchors, err := a.anchors()
+	if err != nil {
+		return options, err
+	}
+	anchor, err := anchors.For(repository)
+	if err != nil {
+		return options, nil // the client says so, in a decision
+	}
+	other := *anchor
+	other.Servers = []string{a.server}
+	options.Anchor = &other
+	return options, nil
+}
+
+// publisher returns the publisher for repository: the server is --server, or the
+// one whose patterns fit best.
+func (a *app) publisher(ctx context.Context, repository string, ring *keyring, life map[string]time.Duration) (*client.Publisher, error) {
+	servers, err := client.LoadServers(a.serversFile())
+	if err != nil {
+		return nil, err
+	}
+	anchors, err := a.anchors()
+	if err != nil {
+		return nil, err
+	}
+	server, err := servers.For(repository)
+	if a.server != "" {
+		server, err = servers.ByURL(a.server)
+	}
+	if err != nil {
+		return nil, err
+	}
+	publisher := &client.Publisher{
+		Client:     client.New(a.clientConfig(anchors, servers)),
+		Server:     *server,
+		Confirm:    func(ctx context.Context, change *client.Change) error { return a.confirmChange(ctx, change, ring) },
+		WithReason: keystore.WithReason,
+		Life:       map[string]time.Duration{},
+	}
+	about, err := publisher.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for role, seconds := range about.Lives { // what the server advises, then what was asked for
+		publisher.Life[role] = time.Duration(seconds) * time.Second
+	}
+	maps.Copy(publisher.Life, life)
+	return publisher, nil
+}
+
+// registryFlags say how to reach registries.
+type registryFlags struct {
+	ca        string
+	plainHTTP bool
+}
+
+func (f *registryFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.ca, "registry-ca", "", "PEM `file` of authorities beside the system's that may vouch for the registry")
+	cmd.Flags().BoolVar(&f.plainHTTP, "registry-http", false, "allow plain HTTP to a registry other than on this machine")
+}
+
+func (a *app) registry(f registryFlags) (registry.Config, error) {
+	config := registry.Config{PlainHTTP: f.plainHTTP, Timeout: a.timeout}
+	if f.ca != "" {
+		ca, err := os.ReadFile(f.ca)
+		if err != nil {
+			return config, err
+		}
+		config.CA = ca
+	}
+	return config, nil
+}
+
+// resolve asks the registry what image is.
+func (a *app) resolve(ctx context.Context, config registry.Config, image tuf.Image) (tuf.Target, error) {
+	target, err := config.Resolve(ctx, image)
+	if errors.Is(err, tuf.ErrNotFound) {
+		return target, advise(fmt.Errorf("the registry has no %s: %w", image, tuf.ErrNotFound), "push the image first; signet signs what the registry serves")
+	}
+	if err != nil {
+		return target, fmt.Errorf("ask the registry for %s: %w", image, err)
+	}
+	return target, nil
+}
+
+// yesFlag adds --yes.
+func (a *app) yesFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&a.yes, "yes", false, "answer every question with yes; needed where there is no terminal")
+}
