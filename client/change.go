@@ -91,7 +91,7 @@ func (d *draft) change() (FileChange, error) {
 	for _, signer := range d.signers {
 		c.SignedBy = append(c.SignedBy, signer.Key().ID())
 	}
-	file := slices.Concat([]byte(`{"signatures":[],"signed":`), d.payload, []byte("}"))
+	file := slices.Concat([]byte(`{"signatures":[],"signed":`), plainJSON(d.payload), []byte("}"))
 	before, after := map[string]tuf.RoleKeys{}, map[string]tuf.RoleKeys{}
 	if d.root != nil {
 		root, err := tuf.ReadRoot(file)
@@ -115,6 +115,20 @@ func (d *draft) change() (FileChange, error) {
 	}
 	c.compareKeys(before, after)
 	return c, nil
+}
+
+// plainJSON returns canonical JSON as JSON: canonical form leaves control
+// characters in strings raw (the line ends of a PEM, say), and has none elsewhere.
+func plainJSON(canonical []byte) []byte {
+	var plain []byte
+	for _, c := range canonical {
+		if c < ' ' {
+			plain = fmt.Appendf(plain, `\u%04x`, c)
+			continue
+		}
+		plain = append(plain, c)
+	}
+	return plain
 }
 
 func topLevelKeys(root *tuf.Root) map[string]tuf.RoleKeys {
