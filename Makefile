@@ -5,7 +5,7 @@ GO      ?= go
 BIN     := bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help packages packages-demo build test lint clean
+.PHONY: help packages packages-demo build demo yubikey test lint bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,9 +19,23 @@ packages-demo:
 build: packages-demo ## build the three programs into bin/
 	$(GO) build -trimpath -o $(BIN)/ ./cmd/...
 
+demo: packages-demo ## the main job for real, then attacks on it
+	@echo "Building Signet ..."
+	@$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/... ./test/yubikey/cmd/virtual-yubikey ./test/demo
+	@$(BIN)/demo -bin $(BIN)
+
+yubikey: packages-demo ## plug in virtual YubiKeys, in the foreground: make yubikey ARGS="--serial 1 --serial 2"
+	@$(GO) build -o $(BIN)/ ./test/yubikey/cmd/virtual-yubikey
+	@$(BIN)/virtual-yubikey $(if $(ARGS),$(ARGS),--serial 12345678)
+
+bench: packages-demo ## measure ourselves beside the floors; prints "bench <row> <figure> bar <bar> ok|short"
+	@$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/... ./test/bench github.com/google/go-containerregistry/cmd/crane
+	@$(BIN)/bench -bin $(BIN)
+
 lint: ## gofmt, vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
 
 test: packages lint ## every test, race detector on
 	$(GO) test -race -timeout 15m ./...
