@@ -190,12 +190,12 @@ func (o *options) check() error {
 		return fmt.Errorf("--output %q: expected text or json", o.output)
 	case o.data == "":
 		return errors.New("--data: expected a folder")
-	case o.snapshotLife < o.timestampLife:
-		return errors.New("--snapshot-life is shorter than --timestamp-life")
 	case time.Duration(o.snapshotLife) > tuf.DefaultMaxLife(tuf.RoleSnapshot):
 		return errors.New("--snapshot-life: at most 31d")
 	case time.Duration(o.timestampLife) > tuf.DefaultMaxLife(tuf.RoleTimestamp):
 		return errors.New("--timestamp-life: at most 8d")
+	case o.snapshotLife < o.timestampLife:
+		return errors.New("--snapshot-life is shorter than --timestamp-life")
 	case o.maxRepositories < 1 || o.maxTargets < 1:
 		return errors.New("--max-repositories and --max-targets are at least 1")
 	case o.logFormat != "text" && o.logFormat != "json":
