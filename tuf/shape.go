@@ -527,8 +527,8 @@ func checkDelegationsShape(delegations map[string]json.RawMessage, limits Limits
 	}
 	seen := map[string]bool{}
 	for _, role := range roles {
-		if role == nil || role.Name == nil || *role.Name == "" || IsTopLevel(*role.Name) {
-			return shapeRefusal("TUF §4.5", "a delegated role has no name, or a top-level role's")
+		if role == nil || role.Name == nil || !safeRole(*role.Name) || IsTopLevel(*role.Name) {
+			return shapeRefusal("TUF §4.5", "a delegated role has no name, a top-level role's, or one that is no name")
 		}
 		name := *role.Name
 		if seen[name] {

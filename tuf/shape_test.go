@@ -190,6 +190,8 @@ func TestShapeRefuses(t *testing.T) {
 		{"delegated role called root", "targets", `"alice"`, `"root"`},
 		{"delegated role without name", "targets", `"name":"alice",`, ``},
 		{"delegated role with an empty name", "targets", `"alice"`, `""`},
+		{"delegated role with a line end in its name", "targets", `"alice"`, `"al\nice"`},
+		{"delegated role with a name of 257", "targets", `"alice"`, `"` + strings.Repeat("a", 257) + `"`},
 		{"delegated role twice", "targets", role, role + `,` + role},
 		{"delegation without terminating", "targets", `"terminating":false,`, ``},
 		{"delegation without paths", "targets", `"paths":["a/*"],`, ``},
