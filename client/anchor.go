@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -218,7 +220,7 @@ func editConfig(path string, mode fs.FileMode, edit func() (any, error)) error {
 	if err := makeParent(path); err != nil {
 		return err
 	}
-	unlock, err := lockFile(path + ".lock")
+	unlock, err := lockFile(context.Background(), path+".lock")
 	if err != nil {
 		return err
 	}
@@ -231,5 +233,8 @@ func editConfig(path string, mode fs.FileMode, edit func() (any, error)) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(data, '\n'), mode)
+	if err := writeFile(path, append(data, '\n'), mode); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }

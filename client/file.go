@@ -20,9 +20,9 @@ func digestHex(data []byte) string {
 // makeParent creates the folder that path is in, for the user's own eyes.
 func makeParent(path string) error { return os.MkdirAll(filepath.Dir(path), 0o700) }
 
-// writeFile puts data at path in one durable step: whoever reads sees the old
-// content or the new, also after a crash. Callers hold a lock, so that one fixed
-// temporary name does, and what a crash left behind is written over.
+// writeFile puts data at path in one step: whoever reads sees the old content or
+// the new, also after a crash. Callers hold a lock, so that one fixed temporary
+// name does, and what a crash left behind is written over. They sync the folder.
 func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
 	dir, name := filepath.Split(path)
 	temporary := filepath.Join(dir, "."+name+".new")
@@ -44,22 +44,15 @@ func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err = os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return os.Rename(temporary, path)
 }
 
 // lockFile takes the lock that path stands for, among processes and within this
-// one, and returns what releases it. It waits for at most ten seconds: locks are
-// held for file writes only, never while a server is asked.
-func lockFile(path string) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+// one, and returns what releases it. It waits for at most a minute: locks are
+// held for writes, and seldom while a server is asked.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return lockFileContext(ctx, path)
-}
-
-func lockFileContext(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

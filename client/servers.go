@@ -191,5 +191,8 @@ func (s *Server) save(dir string) error {
 	if err := makeParent(path); err != nil {
 		return err
 	}
-	return writeFile(path, []byte(s.Token+"\n"), 0o600)
+	if err := writeFile(path, []byte(s.Token+"\n"), 0o600); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }

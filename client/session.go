@@ -17,9 +17,9 @@ const (
 	clockTolerance = 5 * time.Minute
 	// clockGrain is how much later it must be before the time is marked again.
 	clockGrain = time.Minute
-	// saveTries is how often an update is begun anew because another process
-	// saved first.
-	saveTries = 20
+	// freeTries is how often an update is begun anew because another process saved
+	// first, before it is done with the lock held.
+	freeTries = 3
 )
 
 // A question is what an update is run for. It may verify further roles.
@@ -120,19 +120,25 @@ func (s *session) server(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
-		err := s.try(ctx, r)
-		if !errors.Is(err, errMoved) || try == saveTries {
+	for range freeTries {
+		if err := s.try(ctx, r, false); !errors.Is(err, errMoved) {
 			return err
 		}
 	}
+	unlock, err := lockDir(ctx, s.path)
+	if err != nil {
+		return &stateError{remembering(s.path, err)}
+	}
+	defer unlock()
+	return s.try(ctx, r, true)
 }
 
-func (s *session) try(ctx context.Context, r *remote) error {
+func (s *session) try(ctx context.Context, r *remote, locked bool) error {
 	d, err := s.open()
 	if err != nil {
 		return err
 	}
+	d.locked = locked
 	u := s.updater(d)
 	u.Fetch = r.fetch(s.repository)
 	u.ETag = d.etag(r.base)
@@ -220,9 +226,7 @@ func (s *session) save(ctx context.Context, x *Update, r *remote, before marks) 
 	files := x.pending
 	x.pending = nil
 	// A caller that gave up does not undo what was seen.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	return remembering(s.path, d.Save(ctx, files))
+	return remembering(s.path, d.Save(context.WithoutCancel(ctx), files))
 }
 
 // offline answers from the state alone. Nothing is written but the time, where
@@ -268,17 +272,17 @@ func (c *Client) resetClock(ctx context.Context, repository string) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	for range saveTries {
-		d, err := OpenDir(path)
-		if err != nil {
-			return err
-		}
-		d.marks.Time = time.Time{}
-		if err = d.Save(ctx, nil); !errors.Is(err, errMoved) {
-			return err
-		}
+	unlock, err := lockDir(ctx, path)
+	if err != nil {
+		return err
 	}
-	return errMoved
+	defer unlock()
+	d, err := OpenDir(path)
+	if err != nil {
+		return err
+	}
+	d.locked, d.marks.Time = true, time.Time{}
+	return d.Save(ctx, nil)
 }
 
 func (c *Client) forget(ctx context.Context, repository string) error {

@@ -26,10 +26,12 @@ import (
 //
 // No lock is held while servers are asked. Instead Save refuses, with errMoved,
 // when another process has saved since the folder was opened; what was verified
-// is then verified again on top of that.
+// is then verified again on top of that. Whoever loses time and again holds the
+// lock throughout.
 type Dir struct {
-	path  string
-	marks marks
+	path   string
+	marks  marks
+	locked bool // the lock is held for all that is done with the folder
 }
 
 // marks are what is remembered beside the files.
@@ -52,6 +54,14 @@ func OpenDir(path string) (*Dir, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// lockDir takes the lock of a folder, which it creates if need be.
+func lockDir(ctx context.Context, path string) (unlock func(), err error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	return lockFile(ctx, filepath.Join(path, ".lock"))
 }
 
 // readMarks reads .marks. A damaged file counts as none: the files are what
@@ -91,14 +101,13 @@ func (d *Dir) Load(role string) ([]byte, error) {
 
 // Save writes files, and forgets those without Bytes.
 func (d *Dir) Save(ctx context.Context, files []tuf.File) (err error) {
-	if err := os.MkdirAll(d.path, 0o700); err != nil {
-		return err
+	if !d.locked {
+		unlock, err := lockDir(ctx, d.path)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 	}
-	unlock, err := lockFileContext(ctx, filepath.Join(d.path, ".lock"))
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	var now marks
 	if err := d.readMarks(&now); err != nil {
 		return err
@@ -142,6 +151,9 @@ func (d *Dir) save(file tuf.File) error {
 			return err
 		}
 		if err := writeFile(kept, file.Bytes, 0o600); err != nil {
+			return err
+		}
+		if err := syncDir(filepath.Dir(kept)); err != nil {
 			return err
 		}
 	}
@@ -218,7 +230,7 @@ func (d *Dir) forget(ctx context.Context) error {
 	if _, err := os.Stat(d.path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	unlock, err := lockFileContext(ctx, filepath.Join(d.path, ".lock"))
+	unlock, err := lockFile(ctx, filepath.Join(d.path, ".lock"))
 	if err != nil {
 		return err
 	}

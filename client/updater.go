@@ -322,7 +322,8 @@ func (x *Update) Load(ctx context.Context, role, delegator string) error {
 }
 
 // fetch fetches the file that meta describes, by its signed length where there
-// is one. Other lengths and hashes are refused by package tuf.
+// is one. Bytes of another hash are refused before anything reads them (§5.5.2,
+// §5.6.2).
 func (x *Update) fetch(ctx context.Context, role string, meta tuf.Meta, limit int64) ([]byte, error) {
 	if meta.Length > 0 {
 		if most := x.u.Limits.WithDefaults().Bytes; meta.Length > most {
@@ -338,6 +339,10 @@ func (x *Update) fetch(ctx context.Context, role string, meta tuf.Meta, limit in
 	fetched, err := x.u.Fetch(ctx, name, limit, "")
 	if err != nil {
 		return nil, x.named(err, role, meta.Version)
+	}
+	if len(meta.Hashes) > 0 && !meta.Matches(fetched.Bytes) {
+		return nil, &tuf.Refusal{Repository: x.u.Repository, Role: role, Version: meta.Version, Rule: tuf.RuleHash, Clause: "TUF §5.5.2, §5.6.2",
+			Detail: fmt.Sprintf("the server has other bytes under %s than those that were signed for", name)}
 	}
 	return fetched.Bytes, nil
 }
