@@ -188,4 +188,6 @@ func checkServed(t *testing.T, r api.SignRequest, signed *api.Signed, now time.T
 	}
 }
 
-func versions(s *api.Signed) string { return fmt.Sprintf("%d/%d", s.Snapshot.Version, s.Timestamp.Version) }
+func versions(s *api.Signed) string {
+	return fmt.Sprintf("%d/%d", s.Snapshot.Version, s.Timestamp.Version)
+}

@@ -15,7 +15,7 @@ import (
 )
 
 // maxAtOnce is how many bodies are worked on at once; it bounds memory.
-const maxAtOnce = 16
+const maxAtOnce = 8
 
 // A Signer is what the handler serves.
 type Signer interface {
@@ -145,7 +145,8 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	var body bytes.Buffer
 	if r.ContentLength > 0 {
-		body.Grow(int(r.ContentLength) + bytes.MinRead)
+		// No more than this on a caller's word alone.
+		body.Grow(min(int(r.ContentLength), 4<<20) + bytes.MinRead)
 	}
 	if _, err := io.Copy(&body, http.MaxBytesReader(w, r.Body, MaxBody)); err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {

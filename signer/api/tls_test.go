@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -341,13 +342,13 @@ func TestSignerThatIsNotThere(t *testing.T) {
 }
 
 // endless is a body that does not end.
-type endless struct{ read int64 }
+type endless struct{ read atomic.Int64 }
 
 func (e *endless) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = ' '
 	}
-	e.read += int64(len(p))
+	e.read.Add(int64(len(p)))
 	return len(p), nil
 }
 
@@ -379,8 +380,8 @@ func TestBodiesAreBounded(t *testing.T) {
 			req.ContentLength = test.length
 			req.Header.Set("Content-Type", test.media)
 			resp, err := client.http.Do(req)
-			if e, ok := test.body.(*endless); ok && e.read > 2*MaxBody {
-				t.Fatalf("%d bytes were taken", e.read)
+			if e, ok := test.body.(*endless); ok && e.read.Load() > 2*MaxBody {
+				t.Fatalf("%d bytes were taken", e.read.Load())
 			}
 			if err != nil {
 				// The signer answers and hangs up; what arrives first is a race.
