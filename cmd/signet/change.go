@@ -24,35 +24,40 @@ func (a *app) confirmChange(ctx context.Context, change *client.Change, ring *ke
 	for _, file := range change.Files {
 		a.printFile(a.stderr, change.Repository, file, ring)
 	}
+	fmt.Fprintln(a.stderr)
 	return a.confirm(ctx, "Sign this?")
 }
 
 func (a *app) printFile(w io.Writer, repository string, file client.FileChange, ring *keyring) {
 	fmt.Fprintf(w, "\n  %s version %d, expires %s (%s)\n", file.Role, file.Version, stamp(file.Expires), until(a.now(), file.Expires))
+	var lines []string
 	for _, key := range file.Keys {
 		sign := "-"
 		if key.Added {
 			sign = "+"
 		}
-		fmt.Fprintf(w, "    %s %s key %s%s\n", sign, key.Role, ring.describe(key.Key.ID()), onlineNote(key.Role))
+		lines = append(lines, fmt.Sprintf("%s %-9s key %s%s", sign, key.Role, ring.describe(key.Key.ID()), onlineNote(key.Role)))
 	}
 	for _, t := range file.Thresholds {
-		if t.Old == 0 {
-			fmt.Fprintf(w, "    + %s takes %s\n", t.Role, plural(t.New, "signature"))
-		} else {
-			fmt.Fprintf(w, "    ~ %s takes %s, not %d any more\n", t.Role, plural(t.New, "signature"), t.Old)
+		switch {
+		case t.Old > 0:
+			lines = append(lines, fmt.Sprintf("~ %-9s takes %s, not %d any more", t.Role, plural(t.New, "signature"), t.Old))
+		case t.New > 1:
+			lines = append(lines, fmt.Sprintf("+ %-9s takes %s", t.Role, plural(t.New, "signature")))
 		}
 	}
-	for _, line := range targetLines(repository, file.Targets) {
-		fmt.Fprintf(w, "    %s\n", line)
-	}
-	if len(file.Keys)+len(file.Thresholds)+len(file.Targets) == 0 {
-		fmt.Fprintln(w, "    nothing else changes")
+	lines = append(lines, targetLines(repository, file.Targets)...)
+	if len(lines) == 0 && file.WasExpires == nil {
+		lines = append(lines, "no tags yet")
+	} else if len(lines) == 0 {
+		lines = append(lines, "nothing changes but the expiry, which was "+stamp(*file.WasExpires))
 	}
 	for _, id := range file.SignedBy {
-		fmt.Fprintf(w, "    signed by %s\n", ring.describe(id))
+		lines = append(lines, "signed by "+ring.describe(id))
 	}
-	fmt.Fprintf(w, "    SHA-256 of what is signed: %s\n\n", file.SHA256)
+	for _, line := range append(lines, "SHA-256 of what is signed: "+file.SHA256) {
+		fmt.Fprintf(w, "    %s\n", line)
+	}
 }
 
 func onlineNote(role string) string {
@@ -115,17 +120,15 @@ func aboutTarget(t tuf.Target) string {
 // describe names a key by what this machine knows of it.
 func (r *keyring) describe(id string) string {
 	text := id[:min(12, len(id))]
-	key, ok := r.known[id]
-	if !ok {
-		if entry, err := r.store.Find(id); err == nil {
-			key, ok = foundKey{Key: entry.Key, entry: &entry}, true
+	key, found := r.known[id]
+	if entry, err := r.store.Find(id); err == nil {
+		key.Key, key.entry, found = entry.Key, &entry, true
+		if entry.Name != "" {
+			text = fmt.Sprintf("%s (%s)", entry.Name, text)
 		}
 	}
-	if !ok {
+	if !found {
 		return text
-	}
-	if key.entry != nil && key.entry.Name != "" {
-		text = fmt.Sprintf("%s (%s)", key.entry.Name, text)
 	}
 	return text + ", " + describeKey(key)
 }

@@ -294,7 +294,7 @@ func describeKey(k foundKey) string {
 	case k.entry.Stick != nil:
 		return fmt.Sprintf("YubiKey %d, slot %s", k.entry.Stick.Serial, k.entry.Stick.Slot)
 	case k.entry.HasPrivate():
-		return "file " + filepath.Base(k.entry.Path)
+		return "a file on this machine"
 	}
 	return "public key only"
 }

@@ -99,8 +99,8 @@ func about(d time.Duration) string {
 		name string
 		size time.Duration
 	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}} {
-		if n := int(d / unit.size); n >= 2 || n == 1 && unit.size == time.Minute {
-			return plural(n, unit.name)
+		if d >= 2*unit.size || d >= unit.size && unit.size == time.Minute {
+			return plural(int(d.Round(unit.size)/unit.size), unit.name)
 		}
 	}
 	return plural(int(d/time.Second), "second")
@@ -110,9 +110,6 @@ func about(d time.Duration) string {
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
-	}
-	if strings.HasSuffix(noun, "y") {
-		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(noun, "y"))
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

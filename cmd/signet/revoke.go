@@ -81,5 +81,8 @@ func (a *app) publishOne(ctx context.Context, name string, expires lifeFlag, do 
 	if err != nil {
 		return err
 	}
+	if published.Change == nil {
+		a.note("%s: all of this is so already, so nothing was published", name)
+	}
 	return a.print(published, func(w io.Writer) { fmt.Fprintln(w, done) })
 }
