@@ -117,6 +117,7 @@ type publish struct {
 	rules      PublishRules
 	root       *Root               // the new root, or nil
 	roles      map[string]*Targets // the new roles' files
+	stored     map[string]*Targets // files of cur that were read already
 	fresh      map[string]bool     // roles whose file is new
 	effective  *Root               // the root that holds after the publish
 	tree       map[string]*Targets // all that is reachable after the publish
@@ -415,9 +416,11 @@ func (p *publish) checkRole(role string, parent *Targets, within []metadata.Dele
 		if p.cur == nil || p.cur.Roles[role].Bytes == nil {
 			return p.refuse(role, 0, RuleDelegation, "TUF §4.5, §5.6.7", "the role is delegated to, but has no file; publish its first version with the delegation")
 		}
-		var err error
-		if targets, err = ReadTargets(p.cur.Roles[role].Bytes); err != nil {
-			return fmt.Errorf("stored %s of %s: %w", role, p.repository, err)
+		if targets = p.stored[role]; targets == nil {
+			var err error
+			if targets, err = ReadTargets(p.cur.Roles[role].Bytes); err != nil {
+				return fmt.Errorf("stored %s of %s: %w", role, p.repository, err)
+			}
 		}
 	}
 	if p.tree[role] != nil {

@@ -52,6 +52,7 @@ func CheckTree(repository string, root *Root, roles map[string]File, limits Limi
 		cur:        &State{Roles: roles},
 		rules:      PublishRules{Limits: limits.orDefault()},
 		effective:  root,
+		stored:     map[string]*Targets{},
 		fresh:      map[string]bool{},
 	}
 	for name, file := range roles {
@@ -65,6 +66,7 @@ func CheckTree(repository string, root *Root, roles map[string]File, limits Limi
 		if err != nil {
 			return nil, p.named(err, file)
 		}
+		p.stored[name] = targets
 	}
 	if err := p.checkRoles(); err != nil {
 		return nil, err
