@@ -37,7 +37,7 @@ const maxExpired = 64
 // able to renew what has expired: root, targets and signers may have, which is
 // then told in the Change. Freshness is not given up: timestamp and snapshot may
 // not have.
-func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor, then question) (*current, error) {
+func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor, then func(context.Context, *Update, *current) error) (*current, error) {
 	path, err := stateDir(p.Client.config.StateDir, repository)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 			return err
 		}
 		if cur, err = newCurrent(ctx, x, repository); err == nil && then != nil {
-			err = then(ctx, x)
+			err = then(ctx, x, cur)
 		}
 		return err
 	}

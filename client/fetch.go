@@ -146,6 +146,9 @@ func (r *remote) do(ctx context.Context, method, path string, header http.Header
 		max = api.MaxSmallBody // of an error, only the beginning matters
 	}
 	data, err := readBody(response, max)
+	if err == nil {
+		err = ctx.Err() // a server that notices the end of our patience may still end its body
+	}
 	if err != nil {
 		return nil, Explain(r.base, err)
 	}

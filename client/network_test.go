@@ -162,10 +162,14 @@ func TestCancelledByCaller(t *testing.T) {
 // TestMirrors puts a bad server first and a good one second.
 func TestMirrors(t *testing.T) {
 	for name, bad := range map[string]func(good *bench) http.HandlerFunc{
-		"nothing there":  func(*bench) http.HandlerFunc { return http.NotFound },
-		"an error":       func(*bench) http.HandlerFunc { return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) } },
-		"another's page": func(*bench) http.HandlerFunc { return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) } },
-		"endless data":   func(*bench) http.HandlerFunc { var n int64; return endless(&n) },
+		"nothing there": func(*bench) http.HandlerFunc { return http.NotFound },
+		"an error": func(*bench) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }
+		},
+		"another's page": func(*bench) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }
+		},
+		"endless data": func(*bench) http.HandlerFunc { var n int64; return endless(&n) },
 		"a redirect": func(good *bench) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, good.server.URL+r.URL.Path, 302) }
 		},

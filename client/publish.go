@@ -149,21 +149,27 @@ func (p *Publisher) holds(ctx context.Context, s step, drafts []*draft) bool {
 // readBack verifies, as anybody would, that the server serves what it
 // acknowledged, and returns the versions of every role.
 func (p *Publisher) readBack(ctx context.Context, s step, drafts []*draft) (map[string]int64, error) {
-	cur, err := p.read(ctx, s.repository, s.anchor, s.after)
-	if err != nil {
-		return nil, fmt.Errorf("%s acknowledged the publish, but what it serves does not verify: %w", p.Server.URL, err)
-	}
-	for _, d := range drafts {
-		version := cur.versions[d.role]
-		if version > d.version() {
-			continue // somebody has published on top of it
+	look := func(ctx context.Context, x *Update, cur *current) error {
+		for _, d := range drafts {
+			version := cur.versions[d.role]
+			if version > d.version() {
+				continue // somebody has published on top of it
+			}
+			if version < d.version() || !bytes.Equal(cur.payloadOf(d.role), d.payload) {
+				return &ServerError{Server: p.Server.URL, Trouble: TroubleAnswer,
+					Detail: fmt.Sprintf("it acknowledged %s version %d of %s, but does not serve it (version %d is there)", d.role, d.version(), s.repository, version)}
+			}
 		}
-		if version < d.version() || !bytes.Equal(cur.payloadOf(d.role), d.payload) {
-			return nil, &ServerError{Server: p.Server.URL, Trouble: TroubleAnswer,
-				Detail: fmt.Sprintf("it acknowledged %s version %d of %s, but does not serve it (version %d is there)", d.role, d.version(), s.repository, version)}
+		if s.after != nil {
+			return s.after(ctx, x)
 		}
+		return nil
 	}
-	return cur.versions, nil
+	cur, err := p.read(ctx, s.repository, s.anchor, look)
+	if err == nil {
+		return cur.versions, nil
+	}
+	return nil, fmt.Errorf("%s acknowledged the publish, but it could not be read back: %w", p.Server.URL, err)
 }
 
 // call asks the server under /v1/ and decodes its answer into v.

@@ -183,6 +183,11 @@ func (p *Publisher) buildSign(cur *current, role string, r SignRequest) ([]*draf
 	if err != nil {
 		return nil, err
 	}
+	keys := cur.roles[role].keys
+	d.signers = signersOf(keys, r.Signers)
+	if err := errors.Join(enough(role, keys, d.signers), allUsed(role+" of "+r.Repository, d.signers, r.Signers)); err != nil {
+		return nil, err
+	}
 	for _, tag := range r.Tags {
 		for _, path := range []string{tuf.TagPath(r.Repository, tag.Tag), tuf.RecordPath(r.Repository, tag.Tag, tag.Target.Digest)} {
 			if !cur.mayList(role, path) {
@@ -196,11 +201,6 @@ func (p *Publisher) buildSign(cur *current, role string, r SignRequest) ([]*draf
 	}
 	if len(tuf.Diff(d.oldTargets, d.targets)) == 0 && !slices.Contains(cur.expired, role) {
 		return nil, nil // it is signed already
-	}
-	keys := cur.roles[role].keys
-	d.signers = signersOf(keys, r.Signers)
-	if err := errors.Join(enough(role, keys, d.signers), allUsed(role+" of "+r.Repository, d.signers, r.Signers)); err != nil {
-		return nil, err
 	}
 	return []*draft{d}, nil
 }
