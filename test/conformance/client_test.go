@@ -68,6 +68,8 @@ func (c *runner) run(args ...string) int {
 	c.t.Helper()
 	cmd := exec.Command(programName, args...)
 	cmd.Env = c.env
+	c.sim.settle()
+	defer c.sim.settle()
 	out, err := cmd.CombinedOutput()
 	if exit, ok := err.(*exec.ExitError); ok {
 		c.t.Logf("%s: %s", args[len(args)-1], out)
@@ -201,8 +203,8 @@ func (c *runner) has(want ...string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	want = slices.Sorted(slices.Values(want))
 	slices.Sort(got)
-	slices.Sort(want)
 	if diff := cmp.Diff(strings.Join(want, "\n"), strings.Join(got, "\n")); diff != "" {
 		c.t.Fatalf("downloaded:\n%s", diff)
 	}

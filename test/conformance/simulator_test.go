@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
-
 )
 
 // object is JSON as the simulator edits it: it knows none of the types that the
@@ -349,6 +348,12 @@ func (s *simulator) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(data)
 }
 
+// settle orders what a test did to the repository before what requests see of it.
+func (s *simulator) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+}
+
 // find returns what stands at an address, nil for nothing.
 func (s *simulator) find(path string) []byte {
 	consistent := s.md["root"]["consistent_snapshot"] == true
@@ -411,4 +416,3 @@ func (s *simulator) hasHash(target, hash string) bool {
 	}
 	return false
 }
-
