@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -143,18 +144,17 @@ func (a *Anchor) connect(ctx context.Context, u *Updater, d *Dir, root []byte) e
 	}
 	newest := max(version, known.Signed.Version)
 	x, err := follow(ctx, u, first, newest)
-	if err != nil {
+	if err == nil {
+		var y []byte
+		if y, err = follow(ctx, u, root, newest); err == nil && bytes.Equal(x, y) {
+			return nil
+		}
+	}
+	if err != nil && !tuf.IsRefusal(err) && !errors.Is(err, tuf.ErrNotFound) {
 		return err
 	}
-	y, err := follow(ctx, u, root, newest)
-	if err != nil {
-		return err
-	}
-	if digestHex(x) != digestHex(y) {
-		return &tuf.Refusal{Repository: u.Repository, Role: tuf.RoleRoot, Version: newest, Rule: tuf.RuleAnchor, Clause: "TUF §5.2",
-			Detail: "what was verified before on this machine does not follow from the trust anchor that is set now"}
-	}
-	return nil
+	return &tuf.Refusal{Repository: u.Repository, Role: tuf.RoleRoot, Version: newest, Rule: tuf.RuleAnchor, Clause: "TUF §5.2",
+		Detail: "what was verified before on this machine does not follow from the trust anchor that is set now"}
 }
 
 // follow verifies the chain from root up to a version and returns that root.

@@ -150,17 +150,19 @@ func (p *Publisher) holds(ctx context.Context, s step, drafts []*draft) bool {
 // acknowledged, and returns the versions of every role.
 func (p *Publisher) readBack(ctx context.Context, s step, drafts []*draft) (map[string]int64, error) {
 	look := func(ctx context.Context, x *Update, cur *current) error {
+		overtaken := false
 		for _, d := range drafts {
 			version := cur.versions[d.role]
 			if version > d.version() {
-				continue // somebody has published on top of it
+				overtaken = true // somebody has published on top of it
+				continue
 			}
 			if version < d.version() || !bytes.Equal(cur.payloadOf(d.role), d.payload) {
 				return &ServerError{Server: p.Server.URL, Trouble: TroubleAnswer,
 					Detail: fmt.Sprintf("it acknowledged %s version %d of %s, but does not serve it (version %d is there)", d.role, d.version(), s.repository, version)}
 			}
 		}
-		if s.after != nil {
+		if s.after != nil && !overtaken {
 			return s.after(ctx, x)
 		}
 		return nil

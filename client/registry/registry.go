@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -77,7 +78,7 @@ func (c Config) Resolve(ctx context.Context, image tuf.Image) (tuf.Target, error
 	}
 	descriptor, err := remote.Get(ref, c.options(ctx, carrier)...)
 	if err != nil {
-		return tuf.Target{}, explain(ref, image, err)
+		return tuf.Target{}, carrier.explain(ref, image, err)
 	}
 	sum := sha256.Sum256(descriptor.Manifest)
 	target := tuf.Target{
@@ -129,7 +130,7 @@ func (c Config) options(ctx context.Context, carrier http.RoundTripper) []remote
 }
 
 // carrier returns what carries requests, guarded.
-func (c Config) carrier() (http.RoundTripper, error) {
+func (c Config) carrier() (*guard, error) {
 	carrier := c.Transport
 	if carrier == nil {
 		config := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -152,7 +153,7 @@ func (c Config) carrier() (http.RoundTripper, error) {
 			DisableCompression:    true,
 		}
 	}
-	return guard{carrier: carrier, plainHTTP: c.PlainHTTP}, nil
+	return &guard{carrier: carrier, plainHTTP: c.PlainHTTP}, nil
 }
 
 // guard lets no request out over plain HTTP that may not, wherever the registry
@@ -160,9 +161,12 @@ func (c Config) carrier() (http.RoundTripper, error) {
 type guard struct {
 	carrier   http.RoundTripper
 	plainHTTP bool
+
+	mu  sync.Mutex
+	tls error // why TLS failed, before plain HTTP was tried
 }
 
-func (g guard) RoundTrip(request *http.Request) (*http.Response, error) {
+func (g *guard) RoundTrip(request *http.Request) (*http.Response, error) {
 	host := request.URL.Hostname()
 	ip := net.ParseIP(host)
 	if request.URL.Scheme != "https" && !g.plainHTTP && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
@@ -170,6 +174,11 @@ func (g guard) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	response, err := g.carrier.RoundTrip(request)
 	if err != nil {
+		if request.URL.Scheme == "https" {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.tls = err
+		}
 		return nil, err
 	}
 	response.Body = http.MaxBytesReader(nil, response.Body, MaxManifest)
@@ -188,10 +197,16 @@ func mediaType(descriptor *remote.Descriptor) string {
 }
 
 // explain turns an error into one that says what is wrong with which registry.
-func explain(ref name.Reference, image tuf.Image, err error) error {
+func (g *guard) explain(ref name.Reference, image tuf.Image, err error) error {
 	registry := ref.Context().RegistryStr()
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
+		g.mu.Lock()
+		defer g.mu.Unlock()
 		switch answer.StatusCode {
+		case http.StatusBadRequest:
+			if g.tls != nil { // what a TLS server says to plain HTTP
+				return client.Explain("registry "+registry, g.tls)
+			}
 		case http.StatusNotFound:
 			return fmt.Errorf("the registry has no %s: %w", image, tuf.ErrNotFound)
 		case http.StatusUnauthorized, http.StatusForbidden:
