@@ -231,7 +231,7 @@ func (x *Update) timestamp(ctx context.Context) error {
 		return fmt.Errorf("the server says that the timestamp of %s did not change, but none was known", x.u.Repository)
 	}
 	x.u.ETag = fetched.ETag
-	if fetched.NotModified || bytes.Equal(fetched.Bytes, stored) {
+	if fetched.NotModified || stored != nil && bytes.Equal(fetched.Bytes, stored) {
 		return storedErr // §5.4.4: nothing new, so the old one's expiry decides
 	}
 	before := x.trusted.Timestamp()
