@@ -207,18 +207,27 @@ func (s *Server) logRequest(r *http.Request, rt route, w *answer, elapsed time.D
 	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
-		slog.Duration("took", elapsed), slog.String("client", clientAddress(r)),
+		slog.Duration("took", elapsed), slog.String("client", r.RemoteAddr),
 	}
 	if w.token != "" {
 		attrs = append(attrs, slog.String("token", w.token)) // its ID
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))
-		if e, ok := errors.AsType[*store.Error](err); ok {
-			attrs = append(attrs, slog.String("cause", e.Cause()))
-		}
+		attrs = append(attrs, slog.String("cause", cause(err)))
 	}
 	s.log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// cause is what the operator is told beyond what the client is.
+func cause(err error) string {
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		return e.Cause()
+	}
+	if e, ok := errors.AsType[*signerDown](err); ok && e.cause != nil {
+		return e.cause.Error()
+	}
+	return ""
 }
 
 // An answer remembers what was answered.

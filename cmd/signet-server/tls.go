@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -161,11 +162,11 @@ func (ca ownCA) allNames() []string {
 	return append(names, ca.names...)
 }
 
+// hostPattern is what a host may be called in a certificate of ours.
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$`)
+
 // validHost tells whether a certificate can be made for a name.
-func validHost(name string) bool {
-	probe := x509.Certificate{DNSNames: []string{name}}
-	return name != "" && (net.ParseIP(name) != nil || probe.VerifyHostname(name) == nil)
-}
+func validHost(name string) bool { return len(name) < 254 && hostPattern.MatchString(name) }
 
 // authority returns the CA, which is made once.
 func (ca ownCA) authority(now time.Time) (*tls.Certificate, error) {
