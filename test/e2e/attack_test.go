@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +23,9 @@ type attacker struct {
 	kept  map[string]*attack.Recording
 }
 
-// startProxy puts an attacker before $SERVER, and sets $PROXY.
-func startProxy(ts *testscript.TestScript, s *scene, _ []string) error {
+// startProxy puts an attacker before $SERVER, and sets $PROXY. It speaks plain
+// HTTP, as it may on loopback, unless it is given a certificate and its key.
+func startProxy(ts *testscript.TestScript, s *scene, args []string) error {
 	ca, err := os.ReadFile(ts.Getenv("CA"))
 	if err != nil {
 		return err
@@ -33,12 +36,22 @@ func startProxy(ts *testscript.TestScript, s *scene, _ []string) error {
 	}
 	server := httptest.NewUnstartedServer(proxy)
 	server.Config.ErrorLog = quiet()
-	server.Start()
+	if len(args) == 2 {
+		certificate, err := tls.LoadX509KeyPair(ts.MkAbs(args[0]), ts.MkAbs(args[1]))
+		if err != nil {
+			return err
+		}
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
 	ts.Defer(func() {
 		server.CloseClientConnections()
 		server.Close()
 	})
-	ts.Setenv("PROXY", server.URL)
+	scheme, _, _ := strings.Cut(server.URL, ":")
+	ts.Setenv("PROXY", scheme+"://localhost:"+port(server.URL))
 	s.attacker = &attacker{proxy: proxy, kept: map[string]*attack.Recording{}}
 	return nil
 }
@@ -94,6 +107,33 @@ func attackCommand(ts *testscript.TestScript, s *scene, args []string) error {
 		return err
 	default:
 		return attackRole(ts, proxy, args[0], role, arg)
+	}
+	return nil
+}
+
+// refuses serves each file of a folder in place of a role's, to a client without
+// state, which has to refuse the image in good order.
+func refuses(ts *testscript.TestScript, s *scene, args []string) error {
+	dir, role, image := ts.MkAbs(args[0]), args[1], args[2]
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(filepath.Join(dir, file.Name()))
+		if err != nil {
+			return err
+		}
+		s.attacker.proxy.Set(attack.Body(role, data))
+		state := filepath.Join(ts.Getenv("WORK"), "state-"+role+"-"+file.Name())
+		got, err := status(ts.Exec("signet", "verify", "--state-dir", state, image))
+		if err != nil {
+			return err
+		}
+		stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+		if got != 3 || stdout != "" || strings.Contains(stderr, "goroutine") || !strings.Contains(stderr, "hint: ") {
+			return fmt.Errorf("%s as %s: exit status %d, expected 3", file.Name(), role, got)
+		}
 	}
 	return nil
 }

@@ -19,6 +19,10 @@
 //	pcscd stop                end the smart card service
 //	proxy                     put somebody between; sets $PROXY
 //	attack ...                what he does: see attack_test.go
+//	refuses DIR ROLE IMAGE    serve each file in DIR as the role's: every time the verdict is untrusted
+//	setvar VAR FILE           set VAR to the first line of a file, or of stdout
+//	certify CERT KEY UNTIL    a certificate for localhost by an authority of its own, until that date
+//	tamper FILE OLD NEW       change bytes in a file
 package e2e
 
 import (
@@ -160,8 +164,10 @@ func (b *bench) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"stick":     plain("stick SERIAL ACTION [ARG]", 2, stickCommand),
 		"pcscd":     plain("pcscd stop", 1, stopDaemon),
 		"proxy":     plain("proxy", 0, startProxy),
+		"refuses":   plain("refuses DIR ROLE IMAGE", 3, refuses),
 		"attack":    plain("attack HOW [ARG...]", 1, attackCommand),
 		"setvar":    plain("setvar VAR FILE", 2, setVar),
+		"certify":   plain("certify CERT KEY UNTIL", 3, certify),
 		"tamper":    plain("tamper FILE OLD NEW", 3, tamper),
 	}
 }
