@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 	"signer/api":       {"tuf"},
 	"server/store":     {"tuf", "server/api", "migrations"},
 	"client":           {"tuf", "server/api", "signer/api"},
-	"client/registry":  {"tuf"},
+	"client/registry":  {"tuf", "client"},
 	"server":           {"tuf", "server/api", "signer/api"},
 	"signer":           {"tuf", "signer/api"},
 }
