@@ -23,18 +23,14 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (store.Token, err
 	scheme, secret, _ := strings.Cut(headers[0], " ")
 	id, ok := TokenID(secret)
 	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || !ok {
-		return store.Token{}, errors.Join(s.rates.failed(clientAddress(r)),
+		return store.Token{}, s.rates.wrongToken(clientAddress(r),
 			fmt.Errorf("%w: expected Authorization: Bearer signet_...", api.ErrUnauthorized))
-	}
-	// Whoever guesses is told to wait before the database is asked.
-	if err := s.rates.mayTry(clientAddress(r)); err != nil {
-		return store.Token{}, err
 	}
 	token, err := s.store.TokenByHash(r.Context(), hashToken(secret), s.now())
 	switch {
 	case errors.Is(err, tuf.ErrNotFound):
 		// Only who has the whole secret is told that it was revoked or expired.
-		return store.Token{}, errors.Join(s.rates.failed(clientAddress(r)),
+		return store.Token{}, s.rates.wrongToken(clientAddress(r),
 			&publicError{strings.TrimSuffix(err.Error(), ": "+tuf.ErrNotFound.Error()) + ": no valid token", api.ErrUnauthorized})
 	case err != nil:
 		return store.Token{}, err

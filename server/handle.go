@@ -46,7 +46,13 @@ func (s *Server) admit(w *answer, r *http.Request, rt route) (err error) {
 	default:
 		return fmt.Errorf("%w: %d requests at once", api.ErrBusy, cap(s.reads))
 	}
-	if err := s.rates.address(clientAddress(r), r.Method); err != nil {
+	address := clientAddress(r)
+	free, ok := s.rates.working.take(address, share(cap(s.reads)))
+	if !ok {
+		return fmt.Errorf("%w: %d at once from %s", api.ErrTooManyRequests, share(cap(s.reads)), address)
+	}
+	defer free()
+	if err := s.rates.address(address, r.Method); err != nil {
 		return err
 	}
 	// A client that never finishes its request, or never reads the answer.
@@ -60,6 +66,9 @@ func (s *Server) admit(w *answer, r *http.Request, rt route) (err error) {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait+rt.work)
+	defer cancel()
+	r = r.WithContext(ctx)
 	r.Body = http.MaxBytesReader(w.ResponseWriter, r.Body, rt.body)
 	defer func() {
 		if p := recover(); p != nil {
@@ -214,7 +223,9 @@ func (s *Server) logRequest(r *http.Request, rt route, w *answer, elapsed time.D
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))
-		attrs = append(attrs, slog.String("cause", cause(err)))
+		if because := cause(err); because != "" {
+			attrs = append(attrs, slog.String("cause", because))
+		}
 	}
 	s.log.LogAttrs(r.Context(), level, "request", attrs...)
 }

@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
 
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/server/store"
+	signerapi "github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -33,9 +35,7 @@ func (s *Server) getServer(w http.ResponseWriter, r *http.Request) error {
 		Lives:    seconds(s.config.Lives),
 		MaxLives: seconds(s.maxLife(Rule{})),
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-	defer cancel()
-	identity, err := s.signer.Identity(ctx)
+	identity, err := s.known.of(r.Context(), s.signer)
 	if err == nil {
 		info.Identity = identity.Key
 		info.Lives[tuf.RoleSnapshot] = int64(identity.SnapshotLife / time.Second)
@@ -44,6 +44,32 @@ func (s *Server) getServer(w http.ResponseWriter, r *http.Request) error {
 		s.log.Warn("ask the signer for its identity", "error", err)
 	}
 	return s.writeJSON(w, http.StatusOK, info)
+}
+
+// identity remembers who the signer is, or that it did not answer, for a while:
+// anybody may ask, and the signer need not be asked each time.
+type identity struct {
+	mu    sync.Mutex
+	is    *signerapi.Identity
+	err   error
+	until time.Time
+}
+
+func (i *identity) of(ctx context.Context, signer Signer) (*signerapi.Identity, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if time.Now().Before(i.until) {
+		return i.is, i.err
+	}
+	// The answer is for others too, so that this caller's leaving is no answer.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	i.is, i.err = signer.Identity(ctx)
+	i.until = time.Now().Add(10 * time.Second)
+	if i.err != nil {
+		i.until = time.Now().Add(2 * time.Second)
+	}
+	return i.is, i.err
 }
 
 // seconds returns lives in seconds. Lives that nobody set are the profile's

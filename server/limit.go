@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"time"
 
 	"golang.org/x/time/rate"
 
@@ -30,9 +29,10 @@ const maxTracked = 50_000
 
 type rates struct {
 	reads, writes, tokens, wrong *bucketSet
+	working                      counts // requests at work by address
 }
 
-func newRates(r Rates, now func() time.Time) *rates {
+func newRates(r Rates) *rates {
 	setDefault(&r.Reads, 500)
 	setDefault(&r.Writes, 20)
 	setDefault(&r.Token, 50)
@@ -40,8 +40,41 @@ func newRates(r Rates, now func() time.Time) *rates {
 	set := func(perSecond float64) *bucketSet {
 		return &bucketSet{perSecond: perSecond, young: map[string]*rate.Limiter{}}
 	}
-	return &rates{set(r.Reads), set(r.Writes), set(r.Token), set(r.Wrong)}
+	return &rates{reads: set(r.Reads), writes: set(r.Writes), tokens: set(r.Token), wrong: set(r.Wrong)}
 }
+
+// counts are of what each address has at once, so that one that is slow on purpose
+// cannot take every place. Loopback is not counted.
+type counts struct {
+	mu sync.Mutex
+	of map[string]int
+}
+
+// take counts one more of address, up to most.
+func (c *counts) take(address string, most int) (free func(), ok bool) {
+	if address == "" {
+		return func() {}, true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of == nil {
+		c.of = map[string]int{}
+	}
+	if c.of[address] >= most {
+		return nil, false
+	}
+	c.of[address]++
+	return sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.of[address]--; c.of[address] == 0 {
+			delete(c.of, address)
+		}
+	}), true
+}
+
+// share is the part of all places that one address may have.
+func share(places int) int { return max(places/4, 1) }
 
 // address counts a request of one address.
 func (r *rates) address(address string, method string) error {
@@ -66,17 +99,13 @@ func (r *rates) token(id string) error {
 	return nil
 }
 
-// failed counts a wrong token, and mayTry refuses who showed too many.
-func (r *rates) failed(address string) error {
-	r.wrong.bucket(address).Allow()
-	return nil
-}
-
-func (r *rates) mayTry(address string) error {
-	if b := r.wrong.bucket(address); b.Limit() != rate.Inf && b.Tokens() < 1 {
+// wrongToken returns err, which tells what is wrong, or that there were too many.
+// Tokens that are good pass whatever others from the same address do.
+func (r *rates) wrongToken(address string, err error) error {
+	if !r.wrong.bucket(address).Allow() {
 		return fmt.Errorf("%w: too many wrong tokens", api.ErrTooManyRequests)
 	}
-	return nil
+	return err
 }
 
 // A bucketSet holds one bucket for each name in two generations: when the young
@@ -112,10 +141,12 @@ func (s *bucketSet) bucket(name string) *rate.Limiter {
 // clientAddress returns the address that a request came from, "" for loopback. An
 // IPv6 client has a whole /64 and is known by that. Headers that a client could
 // set are not believed.
-func clientAddress(r *http.Request) string {
-	address, err := netip.ParseAddrPort(r.RemoteAddr)
+func clientAddress(r *http.Request) string { return addressOf(r.RemoteAddr) }
+
+func addressOf(remote string) string {
+	address, err := netip.ParseAddrPort(remote)
 	if err != nil {
-		return r.RemoteAddr
+		return remote
 	}
 	ip := address.Addr().Unmap()
 	switch {
@@ -129,8 +160,9 @@ func clientAddress(r *http.Request) string {
 	return ip.String()
 }
 
-// LimitListener returns a listener that holds at most n connections: further
-// ones wait in the system's queue rather than take memory here.
+// LimitListener returns a listener that holds at most n connections, and a quarter
+// of them from one address: further ones wait in the system's queue, or are closed,
+// rather than take memory here.
 func LimitListener(l net.Listener, n int) net.Listener {
 	return &limitListener{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{})}
 }
@@ -138,6 +170,7 @@ func LimitListener(l net.Listener, n int) net.Listener {
 type limitListener struct {
 	net.Listener
 	slots chan struct{}
+	open  counts
 	done  chan struct{}
 	once  sync.Once
 }
@@ -149,12 +182,22 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	case <-l.done:
 		return nil, net.ErrClosed
 	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			<-l.slots
+			return nil, err
+		}
+		free, ok := l.open.take(addressOf(conn.RemoteAddr().String()), share(cap(l.slots)))
+		if !ok {
+			_ = conn.Close() // it has enough of them
+			continue
+		}
+		return &limitConn{Conn: conn, free: sync.OnceFunc(func() {
+			free()
+			<-l.slots
+		})}, nil
 	}
-	return &limitConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
 // Close ends a waiting Accept too.

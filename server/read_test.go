@@ -279,6 +279,27 @@ func TestRefreshWhileSignerIsDown(t *testing.T) {
 	verify(t, h, app)
 }
 
+// A repository whose root has expired waits for its publisher, who can mend it.
+func TestRefreshOfExpiredRoot(t *testing.T) {
+	h := harness.Start(t)
+	p := h.Publisher(t, app)
+	p.First(t)
+	p.Root.Signed.Expires = h.Clock.Now().UTC().Truncate(time.Second).Add(36 * time.Hour)
+	if _, err := p.Client.Publish(t.Context(), app, p.SignRoot(t), p.SignTargets(t)); err != nil {
+		t.Fatal(err)
+	}
+	h.Clock.Advance(40 * time.Hour)
+	if n := h.Server.RefreshDue(t.Context()); n != 0 {
+		t.Fatalf("refreshed %d", n)
+	}
+	p.Root.Signed.Version++
+	p.Root.Signed.Expires = h.Clock.Now().UTC().Truncate(time.Second).AddDate(1, 0, 0)
+	if _, err := p.Client.Publish(t.Context(), app, p.SignRoot(t)); err != nil {
+		t.Fatal(err)
+	}
+	verify(t, h, app)
+}
+
 // The second net: a read that finds an expired timestamp has it refreshed, and
 // serves the old one when that cannot be.
 func TestReadOfExpiredTimestamp(t *testing.T) {

@@ -60,7 +60,10 @@ func (s *Server) recover(ctx context.Context, repository string) (moved bool, er
 		return false, fmt.Errorf("what the signer signed last for %s: %w", repository, err)
 	}
 	generation, err := s.commit(ctx, repository, head, next, changed, &last.Signed, "")
-	if err != nil && !errors.Is(err, tuf.ErrConflict) { // lost to a server that did the same
+	if errors.Is(err, tuf.ErrConflict) {
+		return true, nil // whoever had it signed, or another server, was faster
+	}
+	if err != nil {
 		return false, err
 	}
 	s.metrics.recoveries.Inc()

@@ -27,6 +27,10 @@ const (
 	refreshWork  = 20 * time.Second
 	refreshRetry = 30 * time.Second // after a failure, jittered
 	pruneEvery   = time.Hour
+
+	// A repository whose root has expired needs its publisher; until then, there
+	// is nothing to refresh, and many may be abandoned.
+	refreshExpired = 2 * time.Hour
 )
 
 // Run refreshes what is due, read or not, and prunes what is old, until ctx ends.
@@ -104,8 +108,12 @@ func (s *Server) refreshClaimed(ctx context.Context, repository string) bool {
 	defer cancel()
 	notBefore := s.now()
 	if ctx.Err() == nil {
-		notBefore = notBefore.Add(jitter(refreshRetry))
-		s.log.Error("refresh", "repository", repository, "error", err)
+		retry := refreshRetry
+		if errors.Is(err, tuf.RuleExpired) {
+			retry = refreshExpired
+		}
+		notBefore = notBefore.Add(jitter(retry))
+		s.log.Error("refresh", "repository", repository, "error", err, "cause", cause(err))
 	}
 	if err := s.store.Release(release, repository, notBefore); err != nil {
 		s.log.Warn("give a refresh back", "repository", repository, "error", err)
@@ -129,8 +137,10 @@ func (s *Server) refresh(ctx context.Context, repository string) (err error) {
 	case errors.Is(err, tuf.ErrConflict):
 		// The signer is ahead: a publish was signed and is being committed, or
 		// never will be. Committing it here settles both.
-		_, err := s.recover(ctx, repository)
-		return err
+		if moved, err := s.recover(ctx, repository); err != nil || moved {
+			return err
+		}
+		return s.mustHaveMoved(ctx, head.Generation, repository, err)
 	case errors.Is(err, tuf.ErrNotFound):
 		// A signer that lost its memory, but not its keys, is shown all again.
 		next := head.State
@@ -149,6 +159,16 @@ func (s *Server) refresh(ctx context.Context, repository string) (err error) {
 	if errors.Is(err, tuf.ErrConflict) {
 		s.metrics.races.Inc()
 		return nil
+	}
+	return err
+}
+
+// mustHaveMoved returns nil if the head has left generation, as when another
+// server was faster. Otherwise the signer and the store have parted.
+func (s *Server) mustHaveMoved(ctx context.Context, generation int64, repository string, conflict error) error {
+	head, err := s.store.Head(ctx, repository)
+	if err == nil && head.Generation == generation {
+		return &signerDown{why: "it has signed another snapshot than is stored", cause: conflict}
 	}
 	return err
 }

@@ -14,10 +14,11 @@ import (
 
 // A route is one path, the methods that it has and how it is handled.
 type route struct {
-	path    string   // as mux writes it; docs/openapi.yaml has the same, without patterns
-	methods []string // what it answers to
-	body    int64    // the most bytes of a request's body
-	wait    time.Duration
+	path    string        // as mux writes it; docs/openapi.yaml has the same, without patterns
+	methods []string      // what it answers to
+	body    int64         // the most bytes of a request's body
+	wait    time.Duration // how long a request may take to arrive
+	work    time.Duration // how long it may be worked on, beyond that
 	handle  func(http.ResponseWriter, *http.Request) error
 }
 
@@ -27,13 +28,13 @@ func (s *Server) table() []route {
 	post := []string{http.MethodPost}
 	const short = 10 * time.Second
 	return []route{
-		{"/tuf/{repository:.+}/{file:[^/]+}", get, 0, short, s.getFile},
-		{"/v1/server", get, 0, short, s.getServer},
-		{"/v1/token", get, 0, short, s.getToken},
-		{"/v1/publish/{repository:.+}", post, s.config.MaxBody, s.config.BodyWait, s.postPublish},
-		{"/v1/online-keys/{repository:.+}", post, api.MaxSmallBody, short, s.postOnlineKeys},
-		{"/v1/repositories", get, 0, short, s.getRepositories},
-		{"/v1/repositories/{repository:.+}", get, 0, short, s.getRepository},
+		{"/tuf/{repository:.+}/{file:[^/]+}", get, 0, short, 0, s.getFile},
+		{"/v1/server", get, 0, short, 0, s.getServer},
+		{"/v1/token", get, 0, short, 0, s.getToken},
+		{"/v1/publish/{repository:.+}", post, s.config.MaxBody, s.config.BodyWait, publishQueue + publishWork + publishCommit, s.postPublish},
+		{"/v1/online-keys/{repository:.+}", post, api.MaxSmallBody, short, short, s.postOnlineKeys},
+		{"/v1/repositories", get, 0, short, 0, s.getRepositories},
+		{"/v1/repositories/{repository:.+}", get, 0, short, 0, s.getRepository},
 	}
 }
 

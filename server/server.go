@@ -72,6 +72,7 @@ type Server struct {
 	writes  chan struct{} // a slot for each publish at work
 	turns   turns
 	fresh   freshness
+	known   identity
 	routes  []route
 	handler http.Handler
 
@@ -98,7 +99,7 @@ func New(c Config) *Server {
 	s := &Server{
 		config: c, store: c.Store, signer: c.Signer, now: c.Now, log: c.Log,
 		metrics: newMetrics(c.Version),
-		rates:   newRates(c.Rates, c.Now),
+		rates:   newRates(c.Rates),
 		reads:   make(chan struct{}, c.MaxReads),
 		writes:  make(chan struct{}, c.MaxWrites),
 		turns:   newTurns(),
