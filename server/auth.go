@@ -18,13 +18,13 @@ import (
 func (s *Server) token(w http.ResponseWriter, r *http.Request) (store.Token, error) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) == 0 {
-		return store.Token{}, fmt.Errorf("%w: this takes a token, as Authorization: Bearer signet_...", api.ErrUnauthorized)
+		return store.Token{}, fmt.Errorf("%w: this takes a token, as Authorization: Bearer TOKEN", api.ErrUnauthorized)
 	}
 	scheme, secret, _ := strings.Cut(headers[0], " ")
 	id, ok := TokenID(secret)
 	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || !ok {
 		return store.Token{}, s.rates.wrongToken(clientAddress(r),
-			fmt.Errorf("%w: expected Authorization: Bearer signet_...", api.ErrUnauthorized))
+			fmt.Errorf("%w: expected Authorization: Bearer TOKEN", api.ErrUnauthorized))
 	}
 	token, err := s.store.TokenByHash(r.Context(), hashToken(secret), s.now())
 	switch {

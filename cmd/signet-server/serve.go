@@ -42,7 +42,12 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer func() {
+		// What was acknowledged is on disk; this is about connections only.
+		if err := db.Close(); err != nil {
+			log.Warn("close the database", "error", err)
+		}
+	}()
 	keys, err := openSigner(ctx, o, log)
 	if err != nil {
 		return err
