@@ -2,6 +2,7 @@ package tuf
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -85,9 +86,42 @@ func readSigned[T metadata.Roles](data []byte, kind string, limits Limits) (md *
 	if err := checkShape(data, kind, limits); err != nil {
 		return nil, err
 	}
-	md, err = new(metadata.Metadata[T]).FromBytes(data)
-	if err != nil {
+	if md, err = decodeSigned[T](data); err != nil {
 		return nil, shapeRefusal("TUF §4.1", "%s", clip(err.Error()))
+	}
+	return md, nil
+}
+
+// decodeSigned decodes a file whose shape was checked. The signed part is read by
+// go-tuf; its reader of whole files would decode each of them twice more.
+func decodeSigned[T metadata.Roles](data []byte) (*metadata.Metadata[T], error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return nil, err
+	}
+	md := &metadata.Metadata[T]{UnrecognizedFields: map[string]any{}}
+	for name, member := range members {
+		var err error
+		switch name {
+		case "signed":
+			err = json.Unmarshal(member, &md.Signed)
+		case "signatures":
+			err = json.Unmarshal(member, &md.Signatures)
+		default:
+			var value any
+			err = json.Unmarshal(member, &value)
+			md.UnrecognizedFields[name] = value
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	seen := map[string]bool{}
+	for _, s := range md.Signatures {
+		if seen[s.KeyID] { // §4.2: one signature a key
+			return nil, fmt.Errorf("two signatures by key %s", clip(s.KeyID))
+		}
+		seen[s.KeyID] = true
 	}
 	return md, nil
 }
@@ -279,23 +313,37 @@ func (t *Trusted) UpdateRole(data []byte, role, delegator string) (err error) {
 	if !t.delegates(delegator, role) {
 		return fmt.Errorf("%s does not delegate to %s, or was not verified yet", delegator, role)
 	}
+	listed := t.set.Snapshot.Signed.Meta[role+".json"]
+	if listed == nil {
+		return &Refusal{Repository: t.repository, Role: role, Rule: RuleRollback, Clause: "TUF §5.6.2", Detail: "the snapshot does not list this role"}
+	}
+	// Length and hash first: what the snapshot does not name is not even parsed.
+	if err := listed.VerifyLengthHashes(data); err != nil {
+		return t.refuse(err, role, listed.Version, "TUF §5.6.2")
+	}
 	targets, err := readSigned[metadata.TargetsType](data, RoleTargets, t.limits)
 	if err != nil {
 		return t.refuse(err, role, 0, "TUF §5.6.1")
 	}
-	before := t.set.Targets[role]
-	_, err = t.set.UpdateDelegatedTargets(data, role, delegator)
-	if err == nil || isExpiredMetadata(err) {
-		if expired := t.checkExpiry(role, targets.Signed.Version, targets.Signed.Expires); expired != nil {
-			if t.set.Targets[role] = before; before == nil {
-				delete(t.set.Targets, role)
-			}
-			return expired // §5.6.5
-		}
+	version := targets.Signed.Version
+	// trustedmetadata would do what follows, but read the file a second time; a
+	// file of many targets costs its reading.
+	if delegator == RoleRoot {
+		err = t.set.Root.VerifyDelegate(role, targets)
+	} else {
+		err = t.set.Targets[delegator].VerifyDelegate(role, targets)
 	}
 	if err != nil {
-		return t.refuse(err, role, targets.Signed.Version, "TUF §5.6")
+		return t.refuse(err, role, version, "TUF §5.6.3")
 	}
+	if version != listed.Version {
+		return &Refusal{Repository: t.repository, Role: role, Version: version, Rule: RuleRollback, Clause: "TUF §5.6.4",
+			Detail: fmt.Sprintf("the snapshot lists version %d", listed.Version)}
+	}
+	if err := t.checkExpiry(role, version, targets.Signed.Expires); err != nil {
+		return err // §5.6.5
+	}
+	t.set.Targets[role] = targets
 	if !bytes.Equal(t.bytes[role], data) {
 		// A snapshot without hashes lets one version have several contents. What the
 		// old content was verified under, and what was verified under it, is void.
