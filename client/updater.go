@@ -236,7 +236,8 @@ func (x *Update) timestamp(ctx context.Context) error {
 	}
 	before := x.trusted.Timestamp()
 	err = x.trusted.UpdateTimestamp(fetched.Bytes)
-	if ts := x.trusted.Timestamp(); ts != before {
+	// One that has expired is not kept (§5.4.4 comes before §5.4.5).
+	if ts := x.trusted.Timestamp(); err == nil && ts != before {
 		x.remember(tuf.File{Role: tuf.RoleTimestamp, Version: ts.Signed.Version, Bytes: fetched.Bytes}) // §5.4.5
 	} else {
 		x.u.ETag = ""

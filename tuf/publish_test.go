@@ -241,8 +241,7 @@ func TestPublishRefuses(t *testing.T) {
 			md.Signed.Roles["targets"].KeyIDs = append(md.Signed.Roles["targets"].KeyIDs, eve.Key().ID())
 		}), tuf.RuleKeyID},
 		{"root with a key that has a member of its own", byRoot(func(md *tuf.Root) {
-			k := eve.Key().Metadata()
-			k.UnrecognizedFields = map[string]any{"x": "y"}
+			k := &metadata.Key{Type: "ed25519", Scheme: "ed25519", Value: eve.Key().Metadata().Value, UnrecognizedFields: map[string]any{"x": "y"}}
 			id, _ := k.ID()
 			md.Signed.Keys[id] = k
 			md.Signed.Roles["targets"].KeyIDs = append(md.Signed.Roles["targets"].KeyIDs, id)

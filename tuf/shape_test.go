@@ -324,7 +324,7 @@ func TestShapeLimits(t *testing.T) {
 // A stranger's file costs memory in proportion to its size, before anything of
 // it is trusted, and an error that tells of it stays short.
 func TestHostileFileCostsBoundedMemory(t *testing.T) {
-	const size = 1 << 20
+	const size = 512 << 10
 	fill := func(before, unit, after string) []byte {
 		return []byte(before + strings.TrimSuffix(strings.Repeat(unit, (size-len(before)-len(after))/len(unit)), ",") + after)
 	}

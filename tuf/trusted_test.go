@@ -346,15 +346,24 @@ func TestThreshold(t *testing.T) {
 				}
 				in(signed, "roles")[tuf.RoleTimestamp] = c.role
 			}, w.root)
-			trusted, err := tuf.NewTrusted(repository, root.Bytes, now, tuf.Limits{})
-			if err == nil {
-				err = trusted.UpdateTimestamp(c.sign(t, in(parse(t, w.state.Timestamp.Bytes), "signed")))
+			timestamp := c.sign(t, in(parse(t, w.state.Timestamp.Bytes), "signed"))
+			check := func(trusted *tuf.Trusted, err error) {
+				t.Helper()
+				if err == nil {
+					err = trusted.UpdateTimestamp(timestamp)
+				}
+				if c.want == "" {
+					w.must(err)
+				} else {
+					wantRule(t, err, c.want)
+				}
 			}
-			if c.want == "" {
-				w.must(err)
-			} else {
-				wantRule(t, err, c.want)
-			}
+			check(tuf.NewTrusted(repository, root.Bytes, now, tuf.Limits{}))
+			// The same when that root comes as the next one of a chain.
+			trusted, err := tuf.NewTrusted(repository, w.state.Root.Bytes, now, tuf.Limits{})
+			w.must(err)
+			next := edited(t, root, func(signed object) { signed["version"] = number("2") }, w.root)
+			check(trusted, trusted.UpdateRoot(next.Bytes))
 		})
 	}
 }
