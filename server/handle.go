@@ -55,14 +55,9 @@ func (s *Server) admit(w *answer, r *http.Request, rt route) (err error) {
 	if err := s.rates.address(address, r.Method); err != nil {
 		return err
 	}
-	// A client that never finishes its request, or never reads the answer.
-	control := http.NewResponseController(w.ResponseWriter)
 	wait := max(rt.wait, time.Second)
-	for _, err := range []error{
-		control.SetReadDeadline(start(wait)),
-		control.SetWriteDeadline(start(wait + writeWait)),
-	} {
-		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if r.ContentLength != 0 {
+		if err := deadlines(w.ResponseWriter, wait, wait+rt.work+writeWait); err != nil {
 			return err
 		}
 	}
@@ -77,6 +72,19 @@ func (s *Server) admit(w *answer, r *http.Request, rt route) (err error) {
 		}
 	}()
 	return rt.handle(w, r)
+}
+
+// deadlines bounds a client that never finishes its request, or never reads the
+// answer. A request without a body has the server's own (HTTPServer): setting them
+// for each costs more than serving a timestamp.
+func deadlines(w http.ResponseWriter, read, write time.Duration) error {
+	control := http.NewResponseController(w)
+	for _, err := range []error{control.SetReadDeadline(start(read)), control.SetWriteDeadline(start(write))} {
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return err
+		}
+	}
+	return nil
 }
 
 // start returns when something that may take d from now has to be done. Deadlines
