@@ -5,7 +5,7 @@ GO      ?= go
 BIN     := bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help packages packages-demo build demo yubikey secrets test lint bench clean
+.PHONY: help packages packages-demo build demo yubikey secrets test lint bench fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,15 @@ lint: ## gofmt, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-test: packages lint ## every test, race detector on
+test: packages lint ## every test, race detector on, and a short slice of fuzzing
 	$(GO) test -race -timeout 15m ./...
+	@scripts/fuzz 2s
+
+fuzz: packages ## every fuzz test for a minute each: make fuzz TIME=10m
+	@scripts/fuzz $(or $(TIME),60s)
+
+soak: packages ## kill the server in the middle of publishes, 2,000 times: make soak KILLS=10000
+	SIGNET_CRASH_KILLS=$(or $(KILLS),2000) $(GO) test -timeout 24h -count 1 -run TestKilledAtAnyMoment -v ./test/crash
 
 clean: ## remove what was built
 	rm -rf $(BIN)
