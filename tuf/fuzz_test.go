@@ -3,6 +3,7 @@ package tuf
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -45,6 +46,34 @@ func FuzzCheckShape(f *testing.F) {
 			use(in, kind)
 		}
 	})
+}
+
+// FuzzDecodeSigned checks that our reader of whole files reads what go-tuf's reads:
+// the same files, to the same end. Two readers must not see two documents.
+func FuzzDecodeSigned(f *testing.F) {
+	seeds(f)
+	limits := Limits{Bytes: 1 << 16}.orDefault()
+	f.Fuzz(func(t *testing.T, in []byte) {
+		sameReading[metadata.RootType](t, in, RoleRoot, limits)
+		sameReading[metadata.TargetsType](t, in, RoleTargets, limits)
+		sameReading[metadata.SnapshotType](t, in, RoleSnapshot, limits)
+		sameReading[metadata.TimestampType](t, in, RoleTimestamp, limits)
+	})
+}
+
+func sameReading[T metadata.Roles](t *testing.T, in []byte, kind string, limits Limits) {
+	t.Helper()
+	if checkShape(in, kind, limits) != nil {
+		return
+	}
+	ours, err := decodeSigned[T](in)
+	theirs, theirErr := new(metadata.Metadata[T]).FromBytes(in)
+	if (err == nil) != (theirErr == nil) {
+		t.Fatalf("%q as %s: %v here, %v there", in, kind, err, theirErr)
+	}
+	if err == nil && !reflect.DeepEqual(ours, theirs) {
+		t.Fatalf("%q as %s: %+v here, %+v there", in, kind, ours, theirs)
+	}
 }
 
 // use does with a file what an update does with it.

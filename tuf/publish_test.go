@@ -503,6 +503,8 @@ func TestCheckTreeRefuses(t *testing.T) {
 		{"rubbish in the place of a signer's file that was removed", func(w *world) {
 			w.state.Roles["gone"] = tuf.File{Role: "gone", Version: 1, Bytes: []byte("{}")}
 		}, tuf.RuleShape},
+		{"a file in the name of root", func(w *world) { w.state.Roles["root"] = w.state.Roles["team"] }, tuf.RuleName},
+		{"a file whose name is a path", func(w *world) { w.state.Roles["../root"] = w.state.Roles["team"] }, tuf.RuleName},
 		{"root of another repository", func(w *world) {
 			w.state.Root = w.nextRoot(func(md *tuf.Root) { md.Signed.UnrecognizedFields[tuf.MemberRepository] = repository + "2" })
 		}, tuf.RuleRepository},

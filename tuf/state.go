@@ -56,6 +56,11 @@ func CheckTree(repository string, root *Root, roles map[string]File, limits Limi
 		fresh:      map[string]bool{},
 	}
 	for name, file := range roles {
+		if name != RoleTargets {
+			if err := CheckRoleName(name); err != nil {
+				return nil, p.named(err, file)
+			}
+		}
 		targets, err := ReadTargets(file.Bytes)
 		if err == nil && targets.Signed.Version != file.Version {
 			err = p.refuse(name, file.Version, RuleVersion, "Signet publish", "the file states version %d", targets.Signed.Version)
