@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/signet-trust/signet/server/api"
-	"github.com/signet-trust/signet/server/store"
 )
 
 // writeWait is how long an answer may take to be read by the other side.
@@ -162,19 +161,18 @@ func (s *Server) problem(w *answer, r *http.Request, err error) {
 func public(err error) error {
 	switch {
 	case errors.Is(err, api.ErrSignerUnavailable): // whatever kept it from answering
-	case errors.Is(err, store.ErrUnavailable):
-		return &publicError{"the database of this server does not work: " + storeReason(err) + "; what was acknowledged is safe, try again later", api.ErrStoreUnavailable}
+	case isTrouble(err):
+		return &publicError{err.Error() + "; what was acknowledged is safe, try again later", api.ErrStoreUnavailable}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: the request took too long to work on; try again", api.ErrBusy)
 	}
 	return err
 }
 
-func storeReason(err error) string {
-	if e, ok := errors.AsType[*store.Error](err); ok {
-		return e.Reason
-	}
-	return "it failed"
+// isTrouble tells whether err is the database's. Its text names no address.
+func isTrouble(err error) bool {
+	_, ok := errors.AsType[trouble](err)
+	return ok
 }
 
 // A publicError has a text for anyone and one error of the table.
@@ -240,7 +238,7 @@ func (s *Server) logRequest(r *http.Request, rt route, w *answer, elapsed time.D
 
 // cause is what the operator is told beyond what the client is.
 func cause(err error) string {
-	if e, ok := errors.AsType[*store.Error](err); ok {
+	if e, ok := errors.AsType[trouble](err); ok {
 		return e.Cause()
 	}
 	if e, ok := errors.AsType[*signerDown](err); ok && e.cause != nil {

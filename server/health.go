@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/signet-trust/signet/server/api"
 )
 
 // Health serves /healthz, /readyz and /metrics. It goes on a listener of its own:
@@ -43,8 +45,8 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if err := s.store.Ping(ctx); err != nil {
 		answer.Status, status = "unavailable", http.StatusServiceUnavailable
-		answer.Parts["database"] = storeReason(err)
-		s.log.Warn("not ready", "database", err)
+		answer.Parts["database"] = api.NewProblem(public(err)).Detail
+		s.log.Warn("not ready", "database", err, "cause", cause(err))
 	}
 	if s.stopping.Load() {
 		answer.Status, status = "stopping", http.StatusServiceUnavailable

@@ -13,7 +13,6 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/signet-trust/signet/server/api"
-	"github.com/signet-trust/signet/server/store"
 	signerapi "github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -155,7 +154,7 @@ func (s *Server) getRepositories(w http.ResponseWriter, r *http.Request) error {
 	if len(list) == limit {
 		page.Next = list[limit-1].Repository
 	}
-	list = slices.DeleteFunc(list, func(s store.Summary) bool { return !covers(token, s.Repository) })
+	list = slices.DeleteFunc(list, func(s Summary) bool { return !covers(token, s.Repository) })
 	for _, summary := range list {
 		page.Repositories = append(page.Repositories, api.RepositorySummary{
 			Repository: summary.Repository, Generation: summary.Generation,

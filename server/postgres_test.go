@@ -34,7 +34,7 @@ func TestTwoServersOnPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := harness.Start(t, func(c *harness.Config) { c.Database = url })
-	other := server.New(server.Config{Store: h.Store, Signer: h.Signer, Now: h.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+	other := server.New(server.Config{Store: harness.NewStore(h.Store, &harness.Faults{}), Signer: h.Signer, Now: h.Clock.Now, Log: slog.New(slog.DiscardHandler)})
 	second := httptest.NewServer(other.Handler())
 	defer second.Close()
 	first := h.Publisher(t, app)

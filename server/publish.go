@@ -12,7 +12,6 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/signet-trust/signet/server/api"
-	"github.com/signet-trust/signet/server/store"
 	signerapi "github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -87,7 +86,7 @@ func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 // So what CheckPublish says of the new head is the answer to all of them. When the
 // signer is ahead of the head (a server died between signing and commit), its last
 // state is committed first.
-func (s *Server) publish(ctx context.Context, token store.Token, repository string, files []tuf.File) (*api.PublishResponse, error) {
+func (s *Server) publish(ctx context.Context, token Token, repository string, files []tuf.File) (*api.PublishResponse, error) {
 	free, err := s.turns.take(ctx, repository)
 	if err != nil {
 		return nil, err
@@ -144,24 +143,24 @@ func (s *Server) publish(ctx context.Context, token store.Token, repository stri
 
 // head returns the current state, of generation 0 and nothing for a repository
 // that does not exist.
-func (s *Server) head(ctx context.Context, repository string) (*store.Head, error) {
+func (s *Server) head(ctx context.Context, repository string) (*Head, error) {
 	head, err := s.store.Head(ctx, repository)
 	if errors.Is(err, tuf.ErrNotFound) {
-		return &store.Head{}, nil
+		return &Head{}, nil
 	}
 	return head, err
 }
 
 // mayCreate and mayPublish demand the scope create for a repository that does not
 // exist, and publish for one that does.
-func mayCreate(token store.Token, repository string, head *store.Head) error {
+func mayCreate(token Token, repository string, head *Head) error {
 	if head.Generation == 0 && !hasScope(token, api.ScopeCreate) {
 		return fmt.Errorf("%w: %s does not exist here, and token %s may not create it (scope create)", api.ErrForbidden, repository, token.ID)
 	}
 	return nil
 }
 
-func mayPublish(token store.Token, head *store.Head) error {
+func mayPublish(token Token, head *Head) error {
 	if head.Generation > 0 && !hasScope(token, api.ScopePublish) {
 		return fmt.Errorf("%w: token %s may not publish (scope publish)", api.ErrForbidden, token.ID)
 	}
@@ -169,7 +168,7 @@ func mayPublish(token store.Token, head *store.Head) error {
 }
 
 // check holds files to all rules. A new root is checked against the signer's keys.
-func (s *Server) check(ctx context.Context, repository string, head *store.Head, files []tuf.File) (*tuf.State, []tuf.File, error) {
+func (s *Server) check(ctx context.Context, repository string, head *Head, files []tuf.File) (*tuf.State, []tuf.File, error) {
 	rule := s.rule(repository)
 	rules := tuf.PublishRules{Now: s.now(), Limits: s.config.Limits, MaxLife: s.maxLife(rule), RootKeys: rule.RootKeys}
 	if slices.ContainsFunc(files, func(f tuf.File) bool { return f.Role == tuf.RoleRoot }) {
@@ -190,7 +189,7 @@ func (s *Server) check(ctx context.Context, repository string, head *store.Head,
 }
 
 // sign has the signer sign for next, and checks what came back.
-func (s *Server) sign(ctx context.Context, repository string, head *store.Head, next *tuf.State) (*signerapi.Signed, error) {
+func (s *Server) sign(ctx context.Context, repository string, head *Head, next *tuf.State) (*signerapi.Signed, error) {
 	request := signerapi.SignRequest{Repository: repository}
 	if head.Generation > 0 {
 		// All of them: only the signer knows which it has seen.
@@ -229,7 +228,7 @@ func compare(a, b string) int {
 
 // commit moves the head to next. A client that leaves now does not stop it: what
 // was signed had better be there.
-func (s *Server) commit(ctx context.Context, repository string, head *store.Head, next *tuf.State, changed []tuf.File, signed *signerapi.Signed, by string) (int64, error) {
+func (s *Server) commit(ctx context.Context, repository string, head *Head, next *tuf.State, changed []tuf.File, signed *signerapi.Signed, by string) (int64, error) {
 	refreshAt, err := refreshTime(signed, s.now())
 	if err != nil {
 		return 0, err
@@ -241,7 +240,7 @@ func (s *Server) commit(ctx context.Context, repository string, head *store.Head
 	files = append(files, next.Timestamp)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishCommit)
 	defer cancel()
-	return s.store.Publish(ctx, store.Publication{
+	return s.store.Publish(ctx, Publication{
 		Repository: repository, Base: head.Generation, Files: files, By: by, At: s.now(), RefreshAt: refreshAt,
 	})
 }

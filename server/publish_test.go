@@ -13,7 +13,6 @@ import (
 
 	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/server/api"
-	"github.com/signet-trust/signet/server/store"
 	"github.com/signet-trust/signet/test/harness"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -294,11 +293,17 @@ func TestSignerDown(t *testing.T) {
 	}
 }
 
+// broken is a database that does not work.
+type broken struct{}
+
+func (broken) Error() string { return "database unavailable" }
+func (broken) Cause() string { return "dial tcp 10.1.2.3:5432: connection refused" }
+
 func TestStoreDown(t *testing.T) {
 	h := harness.Start(t)
 	p := h.Publisher(t, app)
 	p.Init(t)
-	h.StoreFaults.Down(&store.Error{Op: "read", Reason: "it cannot be reached"})
+	h.StoreFaults.Down(broken{})
 	for _, path := range []string{api.FilePath(app, "timestamp.json"), api.TokenPath} {
 		a, err := p.Client.Do(t.Context(), http.MethodGet, path, nil, nil)
 		if err != nil {
@@ -306,6 +311,9 @@ func TestStoreDown(t *testing.T) {
 		}
 		if !errors.Is(a.Err(), api.ErrStoreUnavailable) || a.Status != http.StatusServiceUnavailable {
 			t.Fatalf("%s: %v", path, a.Err())
+		}
+		if strings.Contains(string(a.Body), "10.1.2.3") {
+			t.Fatalf("%s tells the database's address: %s", path, a.Body)
 		}
 	}
 	if a := get(t, http.DefaultClient, h.HealthURL+"/readyz"); a.Status != http.StatusServiceUnavailable {
@@ -401,7 +409,7 @@ func TestCommitWithoutAnswer(t *testing.T) {
 	p.Init(t)
 	h.StoreFaults.After(func(_ context.Context, call string) error {
 		if call == "Publish" {
-			return &store.Error{Op: "publish", Reason: "the connection to it was lost"}
+			return broken{}
 		}
 		return nil
 	})

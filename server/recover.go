@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/signet-trust/signet/server/store"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -72,7 +71,7 @@ func (s *Server) recover(ctx context.Context, repository string) (moved bool, er
 }
 
 // nextRoot checks that data is the root that follows the stored one, or the first.
-func nextRoot(repository string, head *store.Head, data []byte) (tuf.File, error) {
+func nextRoot(repository string, head *Head, data []byte) (tuf.File, error) {
 	root, err := tuf.ReadRoot(data)
 	if err != nil {
 		return tuf.File{}, err

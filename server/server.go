@@ -1,28 +1,14 @@
 package server
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/signet-trust/signet/server/api"
-	"github.com/signet-trust/signet/server/store"
 	"github.com/signet-trust/signet/tuf"
 )
-
-// A Store is what the server needs of a database. *store.DB is one.
-type Store interface {
-	Head(ctx context.Context, repository string) (*store.Head, error)
-	File(ctx context.Context, repository, role string, version int64) (tuf.File, error)
-	Roots(ctx context.Context, repository string, from int64) ([]tuf.File, error)
-	Publish(ctx context.Context, p store.Publication) (generation int64, err error)
-	Repositories(ctx context.Context, after string, limit int) ([]store.Summary, error)
-	TokenByHash(ctx context.Context, sha256 string, now time.Time) (store.Token, error)
-	Ping(ctx context.Context) error
-	refreshStore
-}
 
 // A Rule fixes what holds for the repositories that a pattern matches. Of several
 // that match, the first one holds.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/signet-trust/signet/server/api"
-	"github.com/signet-trust/signet/server/store"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -23,35 +22,35 @@ var tokenPattern = regexp.MustCompile(`^signet_([a-z2-7]{16})_([a-z2-7]{52})$`)
 
 // NewToken makes a token: what its bearer shows, which is kept nowhere, and what
 // the store keeps. expires may be zero.
-func NewToken(name string, scopes, repositories []string, now, expires time.Time) (secret string, token store.Token, hash string, err error) {
+func NewToken(name string, scopes, repositories []string, now, expires time.Time) (secret string, token Token, hash string, err error) {
 	secret = "signet_" + randomWord(10) + "_" + randomWord(32)
 	token, hash, err = TokenOf(secret, name, scopes, repositories, now, expires)
 	return secret, token, hash, err
 }
 
 // TokenOf returns what the store keeps of a token that was made before.
-func TokenOf(secret, name string, scopes, repositories []string, now, expires time.Time) (token store.Token, hash string, err error) {
+func TokenOf(secret, name string, scopes, repositories []string, now, expires time.Time) (token Token, hash string, err error) {
 	id, ok := TokenID(secret)
 	if !ok {
-		return store.Token{}, "", errors.New("not a token; expected signet_<id>_<secret>")
+		return Token{}, "", errors.New("not a token; expected signet_<id>_<secret>")
 	}
 	for _, scope := range scopes {
 		if !slices.Contains([]string{api.ScopeRead, api.ScopePublish, api.ScopeCreate, api.ScopeAdmin}, scope) {
-			return store.Token{}, "", fmt.Errorf("scope %q: expected read, publish, create or admin", scope)
+			return Token{}, "", fmt.Errorf("scope %q: expected read, publish, create or admin", scope)
 		}
 	}
 	if len(scopes) == 0 || len(repositories) == 0 {
-		return store.Token{}, "", errors.New("a token needs at least one scope and one pattern of repositories")
+		return Token{}, "", errors.New("a token needs at least one scope and one pattern of repositories")
 	}
 	for _, pattern := range repositories {
 		if err := tuf.CheckPattern(pattern); err != nil {
-			return store.Token{}, "", err
+			return Token{}, "", err
 		}
 	}
 	if !expires.IsZero() && !expires.After(now) {
-		return store.Token{}, "", fmt.Errorf("expiry %s is not in the future", expires.Format(time.RFC3339))
+		return Token{}, "", fmt.Errorf("expiry %s is not in the future", expires.Format(time.RFC3339))
 	}
-	token = store.Token{ID: id, Name: name, Scopes: scopes, Repositories: repositories, Created: now, Expires: expires}
+	token = Token{ID: id, Name: name, Scopes: scopes, Repositories: repositories, Created: now, Expires: expires}
 	return token, hashToken(secret), nil
 }
 

@@ -133,7 +133,7 @@ func (o *options) adminToken(ctx context.Context, db *store.DB, now time.Time) (
 		if err != nil {
 			return "", fmt.Errorf("admin token in %s: %w", path, err)
 		}
-		return path, db.CreateToken(ctx, token, hash)
+		return path, db.CreateToken(ctx, store.Token(token), hash)
 	}
 	secret, token, hash, err := server.NewToken("admin", scopes, everything, now, time.Time{})
 	if err != nil {
@@ -142,5 +142,5 @@ func (o *options) adminToken(ctx context.Context, db *store.DB, now time.Time) (
 	if err := writeFile(path, []byte(secret+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("admin token: %w", err)
 	}
-	return path, db.CreateToken(ctx, token, hash)
+	return path, db.CreateToken(ctx, store.Token(token), hash)
 }

@@ -62,7 +62,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 		return err
 	}
 
-	s := server.New(o.server(db, keys, log))
+	s := server.New(o.server(serverStore{db}, keys, log))
 	main := server.HTTPServer(s.Handler(), log)
 	main.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.certificate, NextProtos: []string{"h2", "http/1.1"}}
 	listener, err := net.Listen("tcp", o.listen)

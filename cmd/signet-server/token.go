@@ -56,7 +56,7 @@ stands for characters other than /, and a last /** for everything below.`,
 			}
 			defer db.Close()
 			if err := writeToken(cmd.OutOrStdout(), out, secret, func() error {
-				return db.CreateToken(cmd.Context(), token, hash)
+				return db.CreateToken(cmd.Context(), store.Token(token), hash)
 			}); err != nil {
 				return err
 			}
@@ -128,7 +128,7 @@ func parseExpiry(s string, now time.Time) (time.Time, error) {
 	return now.Add(d), nil
 }
 
-func expiryText(t store.Token) string {
+func expiryText(t server.Token) string {
 	if t.Expires.IsZero() {
 		return "which never expires"
 	}

@@ -96,26 +96,46 @@ func (s faultySigner) Ready(ctx context.Context) error {
 }
 
 type faultyStore struct {
-	server.Store
+	*store.DB
 	faults *Faults
 }
 
-func (s faultyStore) Head(ctx context.Context, repository string) (*store.Head, error) {
-	return through(ctx, s.faults, "Head", func() (*store.Head, error) { return s.Store.Head(ctx, repository) })
+// NewStore returns db as the server sees it, with faults on the way.
+func NewStore(db *store.DB, faults *Faults) server.Store { return faultyStore{db, faults} }
+
+func (s faultyStore) Head(ctx context.Context, repository string) (*server.Head, error) {
+	return through(ctx, s.faults, "Head", func() (*server.Head, error) {
+		head, err := s.DB.Head(ctx, repository)
+		return (*server.Head)(head), err
+	})
 }
 
 func (s faultyStore) File(ctx context.Context, repository, role string, version int64) (tuf.File, error) {
-	return through(ctx, s.faults, "File", func() (tuf.File, error) { return s.Store.File(ctx, repository, role, version) })
+	return through(ctx, s.faults, "File", func() (tuf.File, error) { return s.DB.File(ctx, repository, role, version) })
 }
 
-func (s faultyStore) Publish(ctx context.Context, p store.Publication) (int64, error) {
-	return through(ctx, s.faults, "Publish", func() (int64, error) { return s.Store.Publish(ctx, p) })
+func (s faultyStore) Publish(ctx context.Context, p server.Publication) (int64, error) {
+	return through(ctx, s.faults, "Publish", func() (int64, error) { return s.DB.Publish(ctx, store.Publication(p)) })
 }
 
-func (s faultyStore) TokenByHash(ctx context.Context, sha256 string, now time.Time) (store.Token, error) {
-	return through(ctx, s.faults, "TokenByHash", func() (store.Token, error) { return s.Store.TokenByHash(ctx, sha256, now) })
+func (s faultyStore) Repositories(ctx context.Context, after string, limit int) ([]server.Summary, error) {
+	return through(ctx, s.faults, "Repositories", func() ([]server.Summary, error) {
+		var list []server.Summary
+		summaries, err := s.DB.Repositories(ctx, after, limit)
+		for _, summary := range summaries {
+			list = append(list, server.Summary(summary))
+		}
+		return list, err
+	})
+}
+
+func (s faultyStore) TokenByHash(ctx context.Context, sha256 string, now time.Time) (server.Token, error) {
+	return through(ctx, s.faults, "TokenByHash", func() (server.Token, error) {
+		token, err := s.DB.TokenByHash(ctx, sha256, now)
+		return server.Token(token), err
+	})
 }
 
 func (s faultyStore) Ping(ctx context.Context) error {
-	return run(ctx, s.faults, "Ping", func() error { return s.Store.Ping(ctx) })
+	return run(ctx, s.faults, "Ping", func() error { return s.DB.Ping(ctx) })
 }

@@ -83,7 +83,7 @@ func Start(t testing.TB, change ...func(*Config)) *Harness {
 	}
 	t.Cleanup(func() { closed(t, h.Signer.Close()) })
 
-	c.Server.Store = faultyStore{h.Store, h.StoreFaults}
+	c.Server.Store = NewStore(h.Store, h.StoreFaults)
 	c.Server.Signer = faultySigner{h.Signer, h.SignerFaults}
 	c.Server.Now, c.Server.Log = h.Clock.Now, c.Log
 	if c.Server.Version == "" {
@@ -147,7 +147,7 @@ func (h *Harness) ExpiringToken(t testing.TB, expires time.Time, scopes []string
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Store.CreateToken(context.Background(), token, hash); err != nil {
+	if err := h.Store.CreateToken(context.Background(), store.Token(token), hash); err != nil {
 		t.Fatal(err)
 	}
 	return secret

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/signet-trust/signet/server"
+	"github.com/signet-trust/signet/server/store"
+)
+
+// serverStore is the database as package server sees it. The two do not know each
+// other; their types are the same.
+type serverStore struct{ *store.DB }
+
+// Head converts what the database returns.
+func (s serverStore) Head(ctx context.Context, repository string) (*server.Head, error) {
+	head, err := s.DB.Head(ctx, repository)
+	return (*server.Head)(head), err
+}
+
+// Publish converts what the server sends.
+func (s serverStore) Publish(ctx context.Context, p server.Publication) (int64, error) {
+	return s.DB.Publish(ctx, store.Publication(p))
+}
+
+// Repositories converts what the database returns.
+func (s serverStore) Repositories(ctx context.Context, after string, limit int) ([]server.Summary, error) {
+	var list []server.Summary
+	summaries, err := s.DB.Repositories(ctx, after, limit)
+	for _, summary := range summaries {
+		list = append(list, server.Summary(summary))
+	}
+	return list, err
+}
+
+// TokenByHash converts what the database returns.
+func (s serverStore) TokenByHash(ctx context.Context, sha256 string, now time.Time) (server.Token, error) {
+	token, err := s.DB.TokenByHash(ctx, sha256, now)
+	return server.Token(token), err
+}

@@ -1,0 +1,76 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/signet-trust/signet/tuf"
+)
+
+// A Store is what the server needs of a database. The types are those of package
+// server/store, which this package does not know: cmd puts the two together.
+//
+// An error is tuf.ErrNotFound, tuf.ErrConflict, the context's, or trouble with the
+// database. That has a method Cause() string, with what its text, which is for
+// anyone, leaves out.
+type Store interface {
+	// Head returns the current state of a repository.
+	Head(ctx context.Context, repository string) (*Head, error)
+	// File returns one file; version 0 asks for the newest of its role.
+	File(ctx context.Context, repository, role string, version int64) (tuf.File, error)
+	// Roots returns every root from version from on, in order.
+	Roots(ctx context.Context, repository string, from int64) ([]tuf.File, error)
+	// Publish moves the head from p.Base, or returns tuf.ErrConflict.
+	Publish(ctx context.Context, p Publication) (generation int64, err error)
+	// Repositories lists up to limit repositories after a name.
+	Repositories(ctx context.Context, after string, limit int) ([]Summary, error)
+	// TokenByHash returns the token that may be used at now.
+	TokenByHash(ctx context.Context, sha256 string, now time.Time) (Token, error)
+	// Ping tells whether the database works.
+	Ping(ctx context.Context) error
+	refreshStore
+}
+
+// A Head is the current state of a repository.
+type Head struct {
+	Generation int64 // how many publishes there were; what the next one builds on
+	State      tuf.State
+}
+
+// A Publication is a change of one repository: a publish by somebody, or a refresh
+// by the server.
+type Publication struct {
+	Repository string
+	Base       int64      // the generation that it builds on; 0 creates the repository
+	Files      []tuf.File // what is new
+	By         string     // the ID of the token that published; "" for the server itself
+	At         time.Time
+	RefreshAt  time.Time // when snapshot and timestamp are due to be signed anew
+}
+
+// A Summary is a line of the list of repositories.
+type Summary struct {
+	Repository string
+	Generation int64
+	Created    time.Time
+	Updated    time.Time
+	RefreshAt  time.Time
+}
+
+// A Token says what the bearer of a secret may do. The secret is not in it.
+type Token struct {
+	ID            string
+	Name          string   // whose it is, for people
+	Scopes        []string // api.ScopeRead and so on
+	Repositories  []string // patterns of the repositories that it is good for
+	Created       time.Time
+	Expires       time.Time // zero: never
+	Revoked       time.Time // zero: not revoked
+	LastPublished time.Time // zero: never, or not asked for
+}
+
+// trouble is an error of a database that does not work.
+type trouble interface {
+	error
+	Cause() string // for the operator's log
+}
