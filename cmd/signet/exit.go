@@ -65,12 +65,16 @@ func flatten(err error) []error {
 		return nil
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok || strings.Count(err.Error(), "\n") == 0 {
+	if !ok {
 		return []error{err}
 	}
 	var list []error
+	var texts []string
 	for _, err := range joined.Unwrap() {
-		list = append(list, flatten(err)...)
+		list, texts = append(list, flatten(err)...), append(texts, err.Error())
+	}
+	if strings.Join(texts, "\n") != err.Error() { // it says more than its parts
+		return []error{err}
 	}
 	return list
 }

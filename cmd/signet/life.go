@@ -46,13 +46,12 @@ func (f lifeFlag) life() (map[string]time.Duration, error) {
 func parseLife(s string) (time.Duration, error) {
 	const day = 24 * time.Hour
 	units := map[byte]time.Duration{'y': 365 * day, 'w': 7 * day, 'd': day, 'h': time.Hour, 'm': time.Minute, 's': time.Second}
-	var unit time.Duration
-	var n uint64
+	count, unit := "", time.Duration(0)
 	if s != "" {
-		unit = units[s[len(s)-1]]
-		n, _ = strconv.ParseUint(s[:len(s)-1], 10, 32)
+		count, unit = s[:len(s)-1], units[s[len(s)-1]]
 	}
-	if unit == 0 {
+	n, err := strconv.ParseUint(count, 10, 32)
+	if unit == 0 || err != nil {
 		return 0, fmt.Errorf("%q is no length of time: expected a number and y, w, d, h, m or s, such as 90d", s)
 	}
 	if n == 0 || n > uint64(100*365*day/unit) {

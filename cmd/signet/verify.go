@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -120,7 +121,9 @@ func (a *app) decide(ctx context.Context, verifier *client.Client, image tuf.Ima
 			return undecided(err)
 		}
 	}
+	started := a.now()
 	decision, err := verifier.Verify(ctx, image, options)
+	a.debug("%s: looked at %s in %s", image, versions(decision.Versions), a.now().Sub(started).Round(time.Millisecond))
 	if err != nil || !flags.compare {
 		return decision, err
 	}
@@ -130,6 +133,18 @@ func (a *app) decide(ctx context.Context, verifier *client.Client, image tuf.Ima
 		return decision, err
 	}
 	return decision, nil
+}
+
+// versions lists the versions of roles, by name.
+func versions(m map[string]int64) string {
+	if len(m) == 0 {
+		return "nothing"
+	}
+	var list []string
+	for _, role := range sortedKeys(m) {
+		list = append(list, fmt.Sprintf("%s %d", role, m[role]))
+	}
+	return strings.Join(list, ", ")
 }
 
 // compare asks the registry what it serves under the name, and refuses anything

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,12 +23,19 @@ func (a *app) clientConfig(anchors client.Anchors, servers client.Servers) clien
 	if a.timeout > 0 {
 		config.Timeouts = client.Timeouts{Connect: a.timeout, Header: a.timeout, Body: a.timeout}
 	}
-	config.Token = func(server string) string {
-		if servers == nil { // read only if a server asks: most let everybody read
-			servers, _ = client.LoadServers(a.serversFile())
+	known := sync.OnceValue(func() client.Servers {
+		if servers != nil {
+			return servers
 		}
-		if known, err := servers.ByURL(server); err == nil {
-			return known.Token
+		list, err := client.LoadServers(a.serversFile())
+		if err != nil { // a verifier can do without: most servers let everybody read
+			a.debug("%v", err)
+		}
+		return list
+	})
+	config.Token = func(server string) string {
+		if login, err := known().ByURL(server); err == nil {
+			return login.Token
 		}
 		return ""
 	}

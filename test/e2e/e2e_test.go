@@ -115,9 +115,7 @@ func (b *bench) setup(env *testscript.Env) error {
 		// Nobody's smart card service but the one that a script starts.
 		"PCSCLITE_CSOCK_NAME="+filepath.Join(env.WorkDir, "no-pcscd"),
 	)
-	for _, v := range machineVars(env.WorkDir, "publisher") {
-		env.Vars = append(env.Vars, v)
-	}
+	env.Vars = append(env.Vars, machineVars(env.WorkDir, "publisher")...)
 	env.Values[sceneKey{}] = &scene{bench: b, processes: map[string]*process{}, ports: map[string]string{}}
 	return nil
 }

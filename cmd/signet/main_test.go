@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/keystore"
+	"github.com/signet-trust/signet/keystore/yubikey"
+	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/tuf"
+)
+
+func refusal(rule tuf.Rule) error {
+	return &tuf.Refusal{Repository: "registry.example/app", Rule: rule, Detail: "no"}
+}
+
+func TestExitCode(t *testing.T) {
+	trouble := errors.New("no route")
+	for _, test := range []struct {
+		claim string
+		err   error
+		want  int
+	}{
+		{"all is well", nil, exitYes},
+		{"trouble", trouble, exitTrouble},
+		{"a refusal", refusal(tuf.RuleHash), exitUntrusted},
+		{"a wrapped refusal", fmt.Errorf("read back: %w", refusal(tuf.RuleHash)), exitUntrusted},
+		{"an expiry", &tuf.ExpiredError{}, exitUntrusted},
+		{"one untrusted among trouble", errors.Join(trouble, refusal(tuf.RuleHash), trouble), exitUntrusted},
+		{"usage goes before a verdict", errors.Join(refusal(tuf.RuleHash), usagef("no")), exitUsage},
+		{"a name that a person typed is no verdict", &usageError{plain(refusal(tuf.RuleName))}, exitUsage},
+		{"a server's refusal of what we sent is no verdict", &api.ProblemError{Problem: api.Problem{Type: "urn:signet:problem:refused", Rule: tuf.RuleExpiry}}, exitTrouble},
+		{"Ctrl-C", context.Canceled, exitTrouble},
+	} {
+		t.Run(test.claim, func(t *testing.T) {
+			if got := exitCode(test.err); got != test.want {
+				t.Errorf("got %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestReport(t *testing.T) {
+	var stderr bytes.Buffer
+	a := &app{stderr: cleanWriter{&stderr}, output: outputText}
+	same := &tuf.Refusal{Repository: "a.example/b", Rule: tuf.RuleAbsent, Detail: "nothing\x1b[2J is\nsigned"}
+	a.report(errors.Join(same, fmt.Errorf("one: %w", errors.Join(io.EOF, io.ErrUnexpectedEOF)), same))
+	want := "signet: a.example/b: nothing\uFFFD[2J is signed\n" +
+		"hint: a publisher must sign it: signet sign IMAGE; signet list a.example/b shows what is signed\n" +
+		"signet: one: EOF unexpected EOF\n"
+	if got := stderr.String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Every error that a person can meet has a hint; nothing is so clear that what to
+// do next needs no word.
+func TestHints(t *testing.T) {
+	var list []error
+	for _, rule := range []tuf.Rule{
+		tuf.RuleShape, tuf.RuleKeyID, tuf.RuleThreshold, tuf.RuleRollback, tuf.RuleHash, tuf.RuleRootChain, tuf.RuleAnchor,
+		tuf.RuleAbsent, tuf.RuleDigest, tuf.RuleRepository, tuf.RuleLimit, tuf.RuleCanonical, tuf.RuleClock, tuf.RuleCompare,
+	} {
+		list = append(list, refusal(rule))
+	}
+	for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
+		list = append(list, &tuf.ExpiredError{Role: role})
+	}
+	for _, trouble := range []client.Trouble{
+		client.TroubleAddress, client.TroubleNoRoute, client.TroubleTimeout, client.TroubleBroken, client.TroubleCA, client.TroubleCertExpired,
+		client.TroubleCertName, client.TroubleTLS, client.TroubleRedirect, client.TroubleEncoding, client.TroubleStatus, client.TroubleNotFound, client.TroubleAnswer,
+	} {
+		list = append(list, &client.ServerError{Server: "https://a.example", Trouble: trouble})
+	}
+	list = append(list,
+		tuf.ErrConflict, api.ErrUnauthorized, api.ErrForbidden, api.ErrSignerUnavailable, api.ErrStoreUnavailable, api.ErrInternal,
+		api.ErrBusy, api.ErrTooManyRequests, client.ErrKeys, client.ErrNoServer, client.ErrAmbiguousServer,
+		&yubikey.PINError{Left: 2}, &yubikey.PINError{}, yubikey.ErrPIN, yubikey.ErrTouch, yubikey.ErrRemoved, yubikey.ErrAbsent,
+		yubikey.ErrBusy, yubikey.ErrNoDaemon, yubikey.ErrNoSupport, yubikey.ErrSlotTaken, yubikey.ErrSlotEmpty, yubikey.ErrManagementKey,
+		keystore.ErrPassphrase, keystore.ErrWeak, keystore.ErrNotFound, keystore.ErrAmbiguous, keystore.ErrNotHere,
+		syscall.ENOSPC, syscall.ENOTDIR, syscall.EROFS, os.ErrPermission, usagef("no"),
+	)
+	for _, err := range list {
+		text := hint(fmt.Errorf("wrapped: %w", err))
+		if text == "" || strings.Contains(text, "\n") {
+			t.Errorf("%T %v: hint %q", err, err, text)
+		}
+	}
+	if text := hint(errors.New("something else")); text != "" {
+		t.Errorf("a hint was made up: %q", text)
+	}
+}
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain, tab\tand line\n":  "plain, tab\tand line\n",
+		"\x1b]0;title\x07":        "\uFFFD]0;title\uFFFD",
+		"c1 \u009b31m":            "c1 \uFFFD31m",
+		"abc\u202egnp.exe":        "abc\uFFFDgnp.exe",
+		"über, 雪, not \xff UTF-8": "über, 雪, not \uFFFD UTF-8",
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestLife(t *testing.T) {
+	const day = 24 * time.Hour
+	for in, want := range map[string]time.Duration{
+		"90d": 90 * day, "1y": 365 * day, "2w": 14 * day, "36h": 36 * time.Hour, "5m": 5 * time.Minute, "3s": 3 * time.Second,
+		"": 0, "d": 0, "0d": 0, "-1d": 0, "1": 0, "1.5d": 0, "101y": 0, "99999999999y": 0, "1d1h": 0, "1 d": 0,
+	} {
+		got, err := parseLife(in)
+		if got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: got %v, %v, want %v", in, got, err, want)
+		}
+	}
+	life, err := lifeFlag{"30d", "root=1y"}.life()
+	if err != nil || life[tuf.RoleRoot] != 365*day || life[tuf.RoleTargets] != 30*day || life["signer"] != 30*day {
+		t.Errorf("got %v, %v", life, err)
+	}
+	if _, err := (lifeFlag{"timestamp=1d"}).life(); err == nil {
+		t.Error("a timestamp's life was taken from a publisher")
+	}
+}
+
+func TestAbout(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for d, want := range map[time.Duration]string{
+		365*24*time.Hour - time.Second: "in 365 days", 36 * time.Hour: "in 36 hours", 90 * time.Second: "in 2 minutes",
+		61 * time.Minute: "in 61 minutes", time.Second: "in 1 second", -time.Hour: "60 minutes ago", 0: "in 0 seconds",
+	} {
+		if got := until(now, now.Add(d)); got != want {
+			t.Errorf("%s: got %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestReadSecret(t *testing.T) {
+	for in, want := range map[string]string{
+		"123456": "123456", "123456\n": "123456", "with spaces \r\n": "with spaces ",
+		"": "", "\n": "", "two\nlines\n": "", "a\x00b": "", strings.Repeat("x", maxSecret+1): "",
+	} {
+		got, err := readSecret(strings.NewReader(in))
+		if string(got) != want || (err == nil) != (want != "") {
+			t.Errorf("%.20q: got %.20q, %v", in, got, err)
+		}
+	}
+}
+
+func TestTargetLines(t *testing.T) {
+	const repository = "registry.example/app"
+	digest := func(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+	target := func(c string) *tuf.Target {
+		return &tuf.Target{Digest: digest(c), Length: 7, MediaType: "application/vnd.oci.image.index.v1+json"}
+	}
+	changes := []tuf.Change{
+		{Path: tuf.TagPath(repository, "1"), Old: target("a"), New: target("b")},
+		{Path: tuf.RecordPath(repository, "1", digest("b")), New: target("b")},
+		{Path: tuf.TagPath(repository, "2"), Old: target("a")},
+		{Path: tuf.RecordPath(repository, "2", digest("a")), Old: target("a")},
+		{Path: tuf.RecordPath(repository, "3", digest("e")), New: target("e")}, // a record alone, as eve might slip in
+	}
+	want := []string{
+		"~ :1  " + digest("b") + " (multi-platform index, 7 bytes)",
+		"      was " + digest("a") + " until now",
+		"- :2  " + digest("a"),
+		"- :2@" + digest("a") + "  is not trusted under the tag any more",
+		"+ :3@" + digest("e") + "  " + digest("e") + " (multi-platform index, 7 bytes)",
+	}
+	got := targetLines(repository, changes)
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestCommandsAreDocumented holds every command to having a line of help, its
+// flags to having theirs, and its man page to being roff.
+func TestCommandsAreDocumented(t *testing.T) {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Short == "" && !cmd.Hidden {
+			t.Errorf("%s says nothing of itself", cmd.CommandPath())
+		}
+		if strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: its line ends in a full stop", cmd.CommandPath())
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	root := newRoot(newApp(os.Stdin, os.Stdout, os.Stderr))
+	walk(root)
+	dir := t.TempDir()
+	if err := writePages(dir, root); err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob(filepath.Join(dir, "*.1"))
+	if err != nil || len(pages) < 20 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range pages {
+		if out, err := exec.Command("man", "-l", "--warnings", page).CombinedOutput(); err != nil && !errors.Is(err, exec.ErrNotFound) || bytes.Contains(out, []byte("warning")) {
+			t.Errorf("%s: %v\n%s", filepath.Base(page), err, out)
+		}
+	}
+}
