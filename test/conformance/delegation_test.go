@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +145,9 @@ func TestUnusualRoleNames(t *testing.T) {
 			}
 			if got := client.file(role); string(got) != string(sim.newest(role)) {
 				t.Errorf("%q is kept as %q", role, got)
+			}
+			if kept, err := filepath.Glob(filepath.Join(client.metadata, "*.json")); err != nil || len(kept) != 5 {
+				t.Errorf("kept in the folder: %q, %v", kept, err)
 			}
 			root := client.file("root")
 			if string(root) != string(sim.newest("root")) {

@@ -154,6 +154,29 @@ func TestFastForwardRecovery(t *testing.T) {
 	}
 }
 
+// §5.3.11: when one of two online keys is taken away, what both had signed does
+// not bind any more either.
+func TestOneOfTwoOnlineKeysIsTakenAway(t *testing.T) {
+	sim := newSimulator(t)
+	sim.addKey("timestamp", newEd25519(t))
+	sim.md["timestamp"]["version"] = 19
+	sim.publish("timestamp", "root")
+	c := newClient(t, sim)
+	c.want(0, c.refresh())
+	c.trusts("root 2, snapshot 1, targets 1, timestamp 20")
+	sim.md["timestamp"]["version"] = 1
+	sim.publish("timestamp")
+	c.want(1, c.refresh())
+
+	sim.signers["timestamp"] = sim.signers["timestamp"][1:]
+	keyids := sim.role("timestamp")["keyids"].([]any)
+	sim.role("timestamp")["keyids"] = keyids[1:]
+	delete(in(sim.md["root"], "keys"), keyids[0].(string))
+	sim.publish("timestamp", "root")
+	c.want(0, c.refresh())
+	c.trusts("root 3, snapshot 1, targets 1, timestamp 3")
+}
+
 func TestExpiredFilesAreNotTaken(t *testing.T) {
 	past := date(time.Now().Add(-24 * time.Hour))
 	for _, c := range []struct{ role, trusts string }{
