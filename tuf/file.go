@@ -54,9 +54,12 @@ func FileName(role string, version int64) string {
 	return strconv.FormatInt(version, 10) + "." + role + ".json"
 }
 
+// maxRoleName is the longest name of a signer, in bytes.
+const maxRoleName = 64
+
 // rolePattern is what a signer (delegated role) may be called: it starts with a
 // letter, so that no version number can be mistaken for a part of it.
-var rolePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
+var rolePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 // CheckRoleName refuses what may not be a signer's name: top-level roles' names,
 // and anything but a letter followed by up to 63 letters, digits, '-' and '_'.
@@ -64,7 +67,7 @@ func CheckRoleName(name string) error {
 	if IsTopLevel(strings.ToLower(name)) { // "Root" would be root's file where folders do not tell letter cases apart
 		return &Refusal{Rule: RuleName, Clause: "TUF §4.5", Detail: fmt.Sprintf("%q is a top-level role, not a signer's name", name)}
 	}
-	if !rolePattern.MatchString(name) {
+	if len(name) > maxRoleName || !rolePattern.MatchString(name) {
 		return &Refusal{Rule: RuleName, Clause: "Signet profile: names",
 			Detail: fmt.Sprintf("%q is no signer's name: a letter, then up to 63 letters, digits, '-' or '_'", name)}
 	}

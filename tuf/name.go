@@ -21,7 +21,7 @@ var (
 	// componentPattern is one path component of an OCI repository name.
 	componentPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
 	tagPattern       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
-	digestPattern    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	digestPattern    = regexp.MustCompile(`^sha256:[0-9a-f]+$`)
 )
 
 // An Image is a reference in canonical form: a full repository name, and a tag,
@@ -173,7 +173,7 @@ func CheckTag(tag string) error {
 // CheckDigest refuses what is not "sha256:" and 64 lower-case hex digits, the
 // one digest form of the profile.
 func CheckDigest(digest string) error {
-	if !digestPattern.MatchString(digest) {
+	if len(digest) != len("sha256:")+64 || !digestPattern.MatchString(digest) {
 		return nameRefusal("%q is not a digest (sha256: and 64 lower-case hex digits)", clip(digest))
 	}
 	return nil

@@ -219,9 +219,6 @@ func checkCase(name string) error {
 }
 
 var (
-	hexPattern     = regexp.MustCompile(`^(?:[0-9a-f]{2})*$`)
-	hexAnyPattern  = regexp.MustCompile(`^(?:[0-9a-fA-F]{2})*$`)
-	keyIDPattern   = regexp.MustCompile(`^[^\x00-\x1f/\\]{1,256}$`)
 	versionPattern = regexp.MustCompile(`^1(?:\.[0-9]+){1,2}$`)
 	expiresPattern = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`)
 )
@@ -261,7 +258,7 @@ func checkShape(data []byte, kind string, limits Limits) error {
 		if s.KeyID == nil || s.Sig == nil {
 			return shapeRefusal("TUF §4.2", "a signature without keyid or sig")
 		}
-		if !hexAnyPattern.MatchString(*s.Sig) {
+		if !isHex(*s.Sig, true) {
 			return shapeRefusal("TUF §4.2", "the signature by %q is not hex", clip(*s.KeyID))
 		}
 	}
@@ -340,7 +337,7 @@ func rawKeys(keys map[string]map[string]json.RawMessage, limits Limits) error {
 		if key == nil {
 			return shapeRefusal("TUF §4.2", "key %q is empty", clip(id))
 		}
-		if !keyIDPattern.MatchString(id) {
+		if !isKeyID(id) {
 			return shapeRefusal("TUF §4.2", "%q is not a key ID", clip(id))
 		}
 		var typ, scheme string
@@ -438,7 +435,7 @@ func (f *fileShape) check(name string) error {
 			return shapeRefusal("TUF §4.5", "%q has no hash", clip(name))
 		}
 		for algorithm, hash := range *f.Hashes {
-			if hash == "" || !hexPattern.MatchString(hash) {
+			if hash == "" || !isHex(hash, false) {
 				return shapeRefusal("TUF §4.5", "the %s hash of %q is not lower-case hex", clip(algorithm), clip(name))
 			}
 		}
@@ -552,4 +549,22 @@ func checkDelegationsShape(delegations map[string]json.RawMessage, limits Limits
 // Where files are concerned, the client escapes it.
 func safeRole(name string) bool {
 	return name != "" && len(name) <= 256 && !strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 })
+}
+
+// isHex tells whether s is whole bytes in hex. A pattern would be slower, and
+// there is one hash for each target.
+func isHex(s string, upper bool) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || upper && 'A' <= c && c <= 'F') {
+			return false
+		}
+	}
+	return len(s)%2 == 0
+}
+
+// isKeyID tells whether s can be a key ID: up to 256 bytes without control
+// characters and slashes. Other tools' IDs need not be hashes.
+func isKeyID(s string) bool {
+	return s != "" && len(s) <= 256 && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == '/' || r == '\\' })
 }
