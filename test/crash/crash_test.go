@@ -1,5 +1,5 @@
-// Package crash kills the real server, with the signer inside, at random moments
-// of publishes, and checks what is left each time: every publish that was
+// Package crash kills the real server, with the signer inside or beside it, at
+// random moments of publishes, and checks what is left each time: every publish that was
 // acknowledged is there, what is served verifies as for a client without state,
 // and nothing is half there or has stepped back.
 //
@@ -33,6 +33,7 @@ const (
 	repositories   = 3 // published to at the same time
 )
 
+// The embedded default: one kill ends server, signer and database.
 func TestKilledAtAnyMoment(t *testing.T) {
 	kills := killsByDefault
 	if text := os.Getenv("SIGNET_CRASH_KILLS"); text != "" {
@@ -42,9 +43,27 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		}
 	}
 	s := &subject{dir: t.TempDir()}
-	s.build(t)
+	s.build(t, "signet-server")
+	finished := s.survive(t, kills)
+	if kills >= killsByDefault && finished == 0 {
+		t.Error("no kill fell between signing and commit")
+	}
+}
+
+// The signer is a process of its own: one of the two dies, or both.
+func TestSignerBesideIsKilled(t *testing.T) {
+	s := &subject{dir: t.TempDir(), beside: true}
+	s.build(t, "signet-server", "signet-signer")
+	s.prepareSigner(t)
+	s.survive(t, 24)
+}
+
+// survive kills so often, and returns how many publishes were finished by a later
+// start.
+func (s *subject) survive(t *testing.T, kills int) (finished int) {
+	t.Helper()
 	s.start(t)
-	t.Cleanup(s.kill)
+	t.Cleanup(s.killAll)
 	var publishers []*publisher
 	for i := range repositories {
 		publishers = append(publishers, newPublisher(t, s, fmt.Sprintf("registry.example/crash/app%d", i)))
@@ -65,82 +84,147 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if acknowledged < kills/4 || unanswered < kills/4 {
 		t.Errorf("%d publishes acknowledged and %d cut off in %d kills: the kills did not hit publishes", acknowledged, unanswered, kills)
 	}
-	log, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	log, err := os.ReadFile(filepath.Join(s.dir, "signet-server.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	finished := bytes.Count(log, []byte("finished what was signed"))
-	if kills >= killsByDefault && finished == 0 {
-		t.Error("no kill fell between signing and commit")
-	}
+	finished = bytes.Count(log, []byte("finished what was signed"))
 	t.Logf("%d kills: %d publishes acknowledged and all there, %d cut off, %d of them finished later", kills, acknowledged, unanswered, finished)
+	return finished
 }
 
-// A subject is the server that is killed.
+// A subject is what is killed: the server, and the signer where it stands beside.
 type subject struct {
-	dir     string
-	binary  string
-	process *exec.Cmd
-	client  *harness.Client
-	base    time.Duration // how long one publish takes, about
+	dir        string
+	beside     bool   // the signer is a process of its own
+	signerAddr string // which then has a port that stays
+	server     *process
+	signer     *process
+	client     *harness.Client
+	base       time.Duration // how long one publish takes, about
 }
 
-func (s *subject) build(t *testing.T) {
-	t.Helper()
-	s.binary = filepath.Join(s.dir, "signet-server")
+// A process is a running program.
+type process struct {
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// kill ends a process as a power cut would, as far as a process can tell.
+func (p *process) kill() {
+	if p != nil {
+		_ = p.cmd.Process.Kill() // it may be dead already
+		<-p.exited
+	}
+}
+
+func (p *process) alive() bool {
+	if p == nil {
+		return false
+	}
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (s *subject) binary(name string) string {
 	if runtime.GOOS == "windows" {
-		s.binary += ".exe"
+		name += ".exe"
 	}
-	out, err := exec.Command("go", "build", "-o", s.binary, "github.com/signet-trust/signet/cmd/signet-server").CombinedOutput()
-	if err != nil {
-		t.Fatalf("build the server: %v\n%s", err, out)
+	return filepath.Join(s.dir, name)
+}
+
+func (s *subject) build(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		out, err := exec.Command("go", "build", "-o", s.binary(name), "github.com/signet-trust/signet/cmd/"+name).CombinedOutput()
+		if err != nil {
+			t.Fatalf("build %s: %v\n%s", name, err, out)
+		}
 	}
 }
 
-// start starts the server on what the last one left, and waits until it is ready.
+// prepareSigner makes the certificates between server and signer, and picks a port.
+func (s *subject) prepareSigner(t *testing.T) {
+	t.Helper()
+	out, err := exec.Command(s.binary("signet-signer"), "tls", filepath.Join(s.dir, "tls")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("signet-signer tls: %v\n%s", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.signerAddr = l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start starts what is dead on what it left, and waits until it is ready.
 func (s *subject) start(t *testing.T) {
 	t.Helper()
-	readyFile := filepath.Join(s.dir, "ready.json")
+	tls := func(name string) string { return filepath.Join(s.dir, "tls", name) }
+	args := []string{"--data", filepath.Join(s.dir, "data"), "--listen", "localhost:0", "--health-listen", "off",
+		"--rate-token", "-1", "--rate-writes", "-1"}
+	if s.beside {
+		args = append(args, "--signer", "https://"+s.signerAddr, "--signer-ca", tls("signer-ca.pem"),
+			"--signer-cert", tls("signer-client-cert.pem"), "--signer-key", tls("signer-client-key.pem"))
+		if !s.signer.alive() {
+			s.signer = s.run(t, "signet-signer", func([]byte) bool { return true }, "--data", filepath.Join(s.dir, "signer"),
+				"--listen", s.signerAddr, "--health-listen", "off",
+				"--tls-ca", tls("signer-ca.pem"), "--tls-cert", tls("signer-cert.pem"), "--tls-key", tls("signer-key.pem"))
+		}
+	}
+	if !s.server.alive() {
+		s.server = s.run(t, "signet-server", func(text []byte) bool { return s.ready(t, text) }, args...)
+	}
+}
+
+// run starts a program and waits for its ready file.
+func (s *subject) run(t *testing.T, name string, ready func(text []byte) bool, args ...string) *process {
+	t.Helper()
+	readyFile := filepath.Join(s.dir, name+".ready")
 	if err := os.Remove(readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	data := filepath.Join(s.dir, "data")
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join(s.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	s.process = exec.Command(s.binary, "--data", data, "--listen", "localhost:0", "--health-listen", "off",
-		"--ready-file", readyFile, "--rate-token", "-1", "--rate-writes", "-1")
-	s.process.Stderr = log
-	if err := s.process.Start(); err != nil {
+	p := &process{cmd: exec.Command(s.binary(name), append(args, "--ready-file", readyFile)...), exited: make(chan struct{})}
+	p.cmd.Stderr = log
+	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	exited := make(chan error, 1)
-	go func(p *exec.Cmd) { exited <- p.Wait() }(s.process)
+	go func() {
+		_ = p.cmd.Wait() // it is killed
+		close(p.exited)
+	}()
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	for deadline := time.After(30 * time.Second); ; {
-		if s.ready(t, readyFile, data) {
-			return
+		if text, err := os.ReadFile(readyFile); err == nil && ready(text) {
+			return p
 		}
 		select {
-		case err := <-exited:
+		case <-p.exited:
 			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("the server did not start again: %v\n%s", err, text)
+			t.Fatalf("%s did not start again:\n%s", name, text)
 		case <-deadline:
-			t.Fatal("the server is not ready after 30 seconds")
+			t.Fatalf("%s is not ready after 30 seconds", name)
 		case <-poll.C:
 		}
 	}
 }
 
-func (s *subject) ready(t *testing.T, readyFile, data string) bool {
+func (s *subject) ready(t *testing.T, text []byte) bool {
 	t.Helper()
-	text, err := os.ReadFile(readyFile)
-	if err != nil {
-		return false
-	}
+	data := filepath.Join(s.dir, "data")
 	var at struct{ URL, CA, Token string }
 	if err := json.Unmarshal(text, &at); err != nil {
 		t.Fatalf("the ready file is half there: %v", err)
@@ -182,15 +266,20 @@ func (s *subject) killDuring(t *testing.T, publishers []*publisher, round int) {
 	}
 	timer := time.NewTimer(rand.N(reach + time.Millisecond))
 	<-timer.C
-	s.kill()
+	switch {
+	case !s.beside || round%3 == 0:
+		s.server.kill()
+	case round%3 == 1:
+		s.signer.kill()
+	default:
+		s.killAll()
+	}
 	wg.Wait()
 }
 
-// kill ends the server as a power cut would, as far as a process can tell.
-func (s *subject) kill() {
-	if s.process != nil && s.process.Process != nil {
-		_ = s.process.Process.Kill() // it may be dead already
-	}
+func (s *subject) killAll() {
+	s.signer.kill()
+	s.server.kill()
 }
 
 // A publisher publishes to one repository, and remembers what was acknowledged.
@@ -232,6 +321,9 @@ func (p *publisher) publishUntilDead(ctx context.Context, t *testing.T, begun ch
 		done, err := p.Client.Publish(ctx, p.Repository, file)
 		if err != nil {
 			p.lost++
+			if errors.Is(err, api.ErrSignerUnavailable) && p.subject.beside {
+				return // the signer died, and the server says so
+			}
 			if _, answered := errors.AsType[*api.ProblemError](err); answered {
 				t.Errorf("%s: version %d was refused: %v", p.Repository, file.Version, err)
 			} else if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
