@@ -12,7 +12,10 @@
 // failure. The exit status is 0 when all went well and 1 otherwise. The time is
 // what the program date on PATH says, which is how the suite sets clocks.
 //
-// The tests beside it play the suite's situations against this program.
+// The tests beside it play the suite's situations against this program. Where the
+// suite itself is at hand, it runs as
+//
+//	go build ./test/conformance && pytest tuf_conformance --entrypoint ./conformance
 package main
 
 import (
