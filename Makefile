@@ -5,7 +5,7 @@ GO      ?= go
 BIN     := bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help packages packages-demo build demo yubikey secrets test lint bench fuzz soak clean
+.PHONY: help packages packages-demo build static demo yubikey secrets test lint bench fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,10 @@ packages-demo:
 	@scripts/packages demo
 
 build: packages-demo ## build the three programs into bin/
-	$(GO) build -trimpath -o $(BIN)/ ./cmd/...
+	$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/...
+
+static: ## build the three programs without cgo into bin/static/: verifies everywhere, no YubiKey support
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/static/ ./cmd/...
 
 demo: packages-demo ## the main job for real, then attacks on it
 	@echo "Building Signet ..."
@@ -30,6 +33,7 @@ yubikey: packages-demo ## plug in virtual YubiKeys, in the foreground: make yubi
 
 bench: packages-demo ## measure ourselves beside the floors; prints "bench <row> <figure> bar <bar> ok|short"
 	@$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/... ./test/bench github.com/google/go-containerregistry/cmd/crane
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/static/ ./cmd/signet
 	@$(BIN)/bench -bin $(BIN)
 
 secrets: build ## make deploy/secrets for docker-compose.yml: make secrets NAMES="signet.example.com"
