@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/signet-trust/signet/server/api"
@@ -51,7 +50,7 @@ func (p *Publisher) run(ctx context.Context, s step) (*Published, error) {
 		if err != nil {
 			return nil, err
 		}
-		generation, err := p.send(ctx, s.repository, files, func(ctx context.Context) bool { return p.holds(ctx, s, drafts) })
+		generation, err := p.send(ctx, s.repository, files)
 		if errors.Is(err, tuf.ErrConflict) && try < rebaseTries {
 			continue
 		}
@@ -92,10 +91,10 @@ func (p *Publisher) signed(ctx context.Context, change *Change, drafts []*draft)
 }
 
 // send publishes files and returns the server's generation. When an answer is
-// lost, the same files are sent again, which the server takes for what it is.
-// Should it then say that there is a conflict, holds tells whether it is these
-// very files that are there.
-func (p *Publisher) send(ctx context.Context, repository string, files []tuf.File, holds func(context.Context) bool) (int64, error) {
+// lost, the same files are sent again, which the server takes for what it is. A
+// conflict after that may be with somebody who published on top of them; the
+// next build on what is there then finds nothing left to do.
+func (p *Publisher) send(ctx context.Context, repository string, files []tuf.File) (int64, error) {
 	body, err := json.Marshal(api.NewPublishRequest(files))
 	if err != nil {
 		return 0, err
@@ -107,8 +106,8 @@ func (p *Publisher) send(ctx context.Context, repository string, files []tuf.Fil
 		switch {
 		case err == nil:
 			return response.Generation, nil
-		case errors.Is(err, tuf.ErrConflict) && lost && holds(ctx):
-			return 0, nil
+		case errors.Is(err, tuf.ErrConflict):
+			return 0, err
 		case !mayBeThere(err) || try == sendTries || ctx.Err() != nil:
 			if lost || mayBeThere(err) {
 				return 0, fmt.Errorf("it is not known whether the publish of %s took place; the same command again finds out: %w", repository, err)
@@ -138,12 +137,6 @@ func mayBeThere(err error) bool {
 		return ok && problem.Status >= 500 && !errors.Is(err, api.ErrSignerUnavailable)
 	}
 	return false
-}
-
-// holds tells whether the server serves what drafts say.
-func (p *Publisher) holds(ctx context.Context, s step, drafts []*draft) bool {
-	cur, err := p.read(ctx, s.repository, s.anchor, nil)
-	return err == nil && !slices.ContainsFunc(drafts, func(d *draft) bool { return !bytes.Equal(cur.payloadOf(d.role), d.payload) })
 }
 
 // readBack verifies, as anybody would, that the server serves what it

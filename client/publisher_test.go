@@ -51,6 +51,9 @@ func TestPublish(t *testing.T) {
 	if tuf.RuleOf(err) != tuf.RuleAnchor {
 		t.Fatalf("%+v, %v: expected the anchor to be in the way", out, err)
 	}
+	if len(empty.served()) > 0 {
+		t.Fatal("what this machine would refuse was published")
+	}
 	p.Client = New(Config{StateDir: t.TempDir(), Now: b.clock.Now})
 	out, err = p.Init(t.Context(), InitRequest{
 		Repository: empty.name, Root: tuf.RoleKeys{Keys: publicKeys(alice)}, Targets: tuf.RoleKeys{Keys: publicKeys(bob)},
@@ -165,6 +168,13 @@ func TestRenew(t *testing.T) {
 	b.clock.Add(2 * day)
 	if _, err = p.Renew(t.Context(), RenewRequest{Repository: appName, Signers: b.repo.targetsKeys}); tuf.RuleOf(err) != tuf.RuleExpired {
 		t.Errorf("an expired timestamp: %v", err)
+	}
+	b.clock.Add(400 * day) // nor when root has expired as well, and before it
+	b.repo.release()
+	b.clock.Add(2 * day)
+	_, err = p.Renew(t.Context(), RenewRequest{Repository: appName, Signers: append(b.repo.rootKeys, b.repo.targetsKeys...)})
+	if e, ok := errors.AsType[*tuf.ExpiredError](err); !ok || e.Role != "timestamp" {
+		t.Errorf("an expired timestamp and root: %v", err)
 	}
 }
 

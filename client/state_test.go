@@ -175,27 +175,48 @@ func TestAnotherProcessSavesFirst(t *testing.T) {
 	b.trusts("1.0", "one")
 	b.repo.stamp(b.repo.timestamp.Version + 1)
 	inner := b.client()
-	b.server.setIntercept(endsWithOnce("timestamp.json", func() {
+	old, _ := b.repo.file("timestamp.json")
+	var done atomic.Bool // the inner one asks the server, too
+	b.server.setIntercept(func(w responseWriter, r *request) bool {
+		if !strings.HasSuffix(r.URL.Path, "timestamp.json") || done.Swap(true) {
+			return false
+		}
 		b.repo.sign("1.0", digestOf("two"))
 		if _, err := inner.Verify(t.Context(), tuf.Image{Repository: appName, Tag: "1.0"}, Options{}); err != nil {
 			t.Error(err)
 		}
-	}))
-	old, _ := b.repo.file("timestamp.json")
+		w.Write(old) // this answer was on its way all the time
+		return true
+	})
 	b.trusts("1.0", "two")
 	if stored, err := os.ReadFile(filepath.Join(b.folder(), "timestamp.json")); err != nil || string(stored) == string(old) {
 		t.Errorf("the stored timestamp stepped back: %v", err)
 	}
 }
 
-// endsWithOnce runs f ahead of the first request for a path.
-func endsWithOnce(suffix string, f func()) func(responseWriter, *request) bool {
-	var done atomic.Bool // f asks the server, too
-	return func(_ responseWriter, r *request) bool {
-		if strings.HasSuffix(r.URL.Path, suffix) && !done.Swap(true) {
-			f()
-		}
-		return false
+// TestSaveOnTopOfAnother refuses to write over what was saved since.
+func TestSaveOnTopOfAnother(t *testing.T) {
+	folder := t.TempDir()
+	file := func(word string) []tuf.File { return []tuf.File{{Role: "timestamp", Version: 1, Bytes: []byte(word)}} }
+	first, err := OpenDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := OpenDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Save(t.Context(), file("newer")); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Save(t.Context(), file("older")); !errors.Is(err, errMoved) {
+		t.Errorf("got %v", err)
+	}
+	if data, err := second.Load("timestamp"); err != nil || string(data) != "newer" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if err := first.Save(t.Context(), file("newest")); err != nil {
+		t.Error(err)
 	}
 }
 

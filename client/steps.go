@@ -110,7 +110,7 @@ func (p *Publisher) init(ctx context.Context, r InitRequest) (*Published, error)
 			Detail: fmt.Sprintf("the trust anchor for %q pins other root keys, so that this machine would refuse the new repository", anchor.Pattern)}
 	}
 	s := step{repository: r.Repository, anchor: anchor}
-	generation, err := p.send(ctx, r.Repository, files, func(ctx context.Context) bool { return p.holds(ctx, s, drafts) })
+	generation, err := p.send(ctx, r.Repository, files)
 	if err != nil {
 		return nil, err
 	}

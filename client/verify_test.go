@@ -132,3 +132,17 @@ func TestViewTellsRolesAndTags(t *testing.T) {
 		t.Errorf("%+v", view)
 	}
 }
+
+// TestRecordOfAnotherDigest lists one digest under the record of another, as no
+// server of ours would take it.
+func TestRecordOfAnotherDigest(t *testing.T) {
+	b := newBench(t)
+	b.repo.edit(tuf.RoleTargets, func(md *tuf.Targets) {
+		record := tuf.RecordPath(appName, "1.0", digestOf("evil"))
+		md.Signed.Targets[record] = md.Signed.Targets[tuf.TagPath(appName, "1.0")]
+	})
+	d, err := b.client().Verify(t.Context(), tuf.Image{Repository: appName, Tag: "1.0", Digest: digestOf("evil")}, Options{})
+	if tuf.RuleOf(err) != tuf.RuleDigest {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
