@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"github.com/signet-trust/signet/server/api"
@@ -53,4 +54,24 @@ func BenchmarkTimestamp(b *testing.B) {
 			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, api.FilePath(app, "timestamp.json"), nil))
 		}
 	})
+}
+
+// BenchmarkPublish publishes one more tag into a repository that has many: the
+// whole way, publisher's signature and HTTP included.
+func BenchmarkPublish(b *testing.B) {
+	for _, n := range []int{10, 1_000, 10_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			h := harness.Start(b, func(c *harness.Config) { c.Server.Rates.Token = -1 })
+			p := h.Publisher(b, app)
+			p.Init(b)
+			for i := range n {
+				p.Tag(b, strconv.Itoa(i), harness.Digest("%d", i))
+			}
+			p.Publish(b)
+			for b.Loop() {
+				p.Tag(b, "next", harness.Digest("next"))
+				p.Publish(b)
+			}
+		})
+	}
 }
