@@ -92,7 +92,7 @@ func (d *draft) change() (FileChange, error) {
 		c.SignedBy = append(c.SignedBy, signer.Key().ID())
 	}
 	file := slices.Concat([]byte(`{"signatures":[],"signed":`), plainJSON(d.payload), []byte("}"))
-	before, after := map[string]tuf.RoleKeys{}, map[string]tuf.RoleKeys{}
+	var before, after map[string]tuf.RoleKeys
 	if d.root != nil {
 		root, err := tuf.ReadRoot(file)
 		if err != nil {
@@ -151,7 +151,8 @@ func signerKeys(targets *tuf.Targets) map[string]tuf.RoleKeys {
 
 // compareKeys notes which roles get or lose keys, or another threshold.
 func (c *FileChange) compareKeys(before, after map[string]tuf.RoleKeys) {
-	roles := maps.Clone(before)
+	roles := map[string]tuf.RoleKeys{}
+	maps.Copy(roles, before)
 	maps.Copy(roles, after)
 	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		was, is := before[role], after[role]

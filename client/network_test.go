@@ -171,7 +171,7 @@ func TestMirrors(t *testing.T) {
 		},
 		"endless data": func(*bench) http.HandlerFunc { var n int64; return endless(&n) },
 		"a redirect": func(good *bench) http.HandlerFunc {
-			return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, good.server.URL+r.URL.Path, 302) }
+			return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, good.server.URL+r.URL.Path, http.StatusFound) }
 		},
 		"older metadata": func(good *bench) http.HandlerFunc {
 			old := good.repo.served()

@@ -109,7 +109,7 @@ func TestPublish(t *testing.T) {
 	if _, err = p.Revoke(t.Context(), RevokeRequest{Repository: empty.name, Tag: "latest", Signers: []tuf.Signer{bob}}); tuf.RuleOf(err) != tuf.RuleAbsent {
 		t.Errorf("revoked twice: %v", err)
 	}
-	out, err = p.RotateRoot(t.Context(), RotateRequest{Repository: empty.name, In: carol, Out: alice.Key().ID(), Signers: []tuf.Signer{alice}, Attestation: []string{"PEM2"}})
+	_, err = p.RotateRoot(t.Context(), RotateRequest{Repository: empty.name, In: carol, Out: alice.Key().ID(), Signers: []tuf.Signer{alice}, Attestation: []string{"PEM2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
