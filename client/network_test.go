@@ -171,7 +171,9 @@ func TestMirrors(t *testing.T) {
 		},
 		"endless data": func(*bench) http.HandlerFunc { var n int64; return endless(&n) },
 		"a redirect": func(good *bench) http.HandlerFunc {
-			return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, good.server.URL+r.URL.Path, http.StatusFound) }
+			return func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, good.server.URL+r.URL.Path, http.StatusFound)
+			}
 		},
 		"older metadata": func(good *bench) http.HandlerFunc {
 			old := good.repo.served()
