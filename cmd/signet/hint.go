@@ -61,7 +61,7 @@ func hintRefused(err error) string {
 	case tuf.RuleAnchor:
 		return "say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL"
 	case tuf.RuleAbsent:
-		return "a publisher must sign it: signet sign IMAGE; signet list " + orName(refusal.Repository) + " shows what is signed"
+		return "do not run it; if it is yours, sign it: signet sign IMAGE; signet list " + orName(refusal.Repository) + " shows what is signed"
 	case tuf.RuleDigest:
 		return "run what the tag means, which signet verify prints for the tag alone, or have this digest signed"
 	case tuf.RuleCompare:

@@ -163,7 +163,7 @@ func attackRole(ts *testscript.TestScript, proxy *attack.Proxy, how, role string
 	case "hangup":
 		proxy.Set(attack.HangUp(role))
 	case "bomb":
-		proxy.Set(attack.Bomb(role, 1<<30))
+		proxy.Set(attack.Bomb(role, 128<<20))
 	case "redirect":
 		proxy.Set(attack.Redirect(role, arg(2)))
 	case "status":
