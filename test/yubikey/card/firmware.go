@@ -32,6 +32,7 @@ func ParseFirmware(s string) (Firmware, error) {
 	return Firmware{numbers[0], numbers[1], numbers[2]}, nil
 }
 
+// String returns the version as people write it: 5.7.4.
 func (f Firmware) String() string {
 	return fmt.Sprintf("%d.%d.%d", f.Major, f.Minor, f.Patch)
 }

@@ -37,6 +37,7 @@ func statusMore(left int) Status {
 	return 0x6100 | Status(left)
 }
 
+// Error returns the status as the status words are written: status 6982.
 func (s Status) Error() string {
 	return fmt.Sprintf("status %04X", uint16(s))
 }
