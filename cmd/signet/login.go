@@ -125,6 +125,10 @@ func (a *app) logIn(ctx context.Context, server *client.Server, identity string)
 		a.note("it is the one that was pinned before")
 	case known != "":
 		a.note("WARNING: the one that was pinned before is\n\n    %s\n", fingerprint(known))
+		if a.yes { // who answers beforehand did not know of it
+			return nil, advise(fmt.Errorf("the signer of %s has another identity than the one that was pinned", server.URL),
+				"ask the server's operator; if it is so, give the new one by --signer-identity")
+		}
 		if err := a.confirm(ctx, "Has the operator told you of this change?"); err != nil {
 			return nil, err
 		}
