@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,6 +62,7 @@ type draft struct {
 	oldTargets *tuf.Targets // nil: the first
 	signers    []tuf.Signer
 	payload    []byte // what was shown, and is signed
+	file       []byte // what was sent
 }
 
 func (d *draft) version() int64 {
@@ -172,30 +171,34 @@ func (c *FileChange) compareKeys(before, after map[string]tuf.RoleKeys) {
 	}
 }
 
+// signShown signs the very bytes that were decoded and shown.
+func (d *draft) signShown(ctx context.Context) ([]byte, error) {
+	for _, signer := range d.signers {
+		sig, err := tuf.SignPayload(ctx, d.payload, signer)
+		if err != nil {
+			return nil, err
+		}
+		if d.root != nil {
+			tuf.AddSignature(d.root, signer.Key().ID(), sig)
+		} else {
+			tuf.AddSignature(d.targets, signer.Key().ID(), sig)
+		}
+	}
+	if d.root != nil {
+		return tuf.Encode(d.root)
+	}
+	return tuf.Encode(d.targets)
+}
+
 // sign signs the bytes that were shown, and returns the finished file.
 func (d *draft) sign(ctx context.Context, repository string, withReason func(context.Context, string) context.Context) (tuf.File, error) {
-	payload, err := d.encodePayload()
-	if err != nil {
-		return tuf.File{}, err
-	}
-	if !bytes.Equal(payload, d.payload) {
-		return tuf.File{}, errors.New("what would be signed is not what was shown")
-	}
 	if withReason != nil {
 		ctx = withReason(ctx, fmt.Sprintf("%s version %d of %s", d.role, d.version(), repository))
 	}
-	var data []byte
-	if d.root != nil {
-		if err = tuf.Sign(ctx, d.root, d.signers...); err == nil {
-			data, err = tuf.Encode(d.root)
-		}
-	} else {
-		if err = tuf.Sign(ctx, d.targets, d.signers...); err == nil {
-			data, err = tuf.Encode(d.targets)
-		}
-	}
+	data, err := d.signShown(ctx)
 	if err != nil {
 		return tuf.File{}, fmt.Errorf("sign %s version %d of %s: %w", d.role, d.version(), repository, err)
 	}
+	d.file = data
 	return tuf.File{Role: d.role, Version: d.version(), Bytes: data}, nil
 }

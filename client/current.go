@@ -1,14 +1,16 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/signet-trust/signet/tuf"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/signet-trust/signet/tuf"
 )
 
 // current is a repository's verified state, as a publisher builds on it.
@@ -93,19 +95,31 @@ func newCurrent(ctx context.Context, x *Update, repository string) (*current, er
 	cur.versions[tuf.RoleTimestamp] = t.Timestamp().Signed.Version
 	cur.versions[tuf.RoleSnapshot] = t.Snapshot().Signed.Version
 	err = x.Walk(ctx, func(role, delegator string, targets *tuf.Targets) error {
-		r := currentRole{delegator: delegator, bytes: t.Bytes(role), keys: tuf.RoleKeysOf(cur.root, tuf.RoleTargets)}
+		r := currentRole{delegator: delegator, bytes: t.Bytes(role), targets: targets, keys: tuf.RoleKeysOf(cur.root, tuf.RoleTargets)}
 		if parent := t.Role(delegator); parent != nil {
 			r.keys, _ = tuf.SignerKeysOf(parent, role)
 		}
-		var err error
-		// Read anew: what was verified lists only the keys that this client can use.
-		if r.targets, err = tuf.ReadTargets(r.bytes); err != nil {
-			return err
+		if targets.Signed.Delegations != nil {
+			// Read anew: what was verified lists only the keys that this client can use.
+			var err error
+			if r.targets, err = tuf.ReadTargets(r.bytes); err != nil {
+				return err
+			}
 		}
 		cur.names, cur.roles[role], cur.versions[role] = append(cur.names, role), r, targets.Signed.Version
 		return ctx.Err()
 	})
 	return cur, err
+}
+
+// serves tells whether the current file of d's role is what d signed. The server
+// may have left off signatures that nobody asked for.
+func (c *current) serves(d *draft) bool {
+	served := c.roles[d.role].bytes
+	if d.role == tuf.RoleRoot {
+		served = c.rootBytes
+	}
+	return bytes.Equal(served, d.file) || bytes.Equal(c.payloadOf(d.role), d.payload)
 }
 
 // payloadOf returns the signed part of role's current file.

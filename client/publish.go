@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -150,7 +149,7 @@ func (p *Publisher) readBack(ctx context.Context, s step, drafts []*draft) (map[
 				overtaken = true // somebody has published on top of it
 				continue
 			}
-			if version < d.version() || !bytes.Equal(cur.payloadOf(d.role), d.payload) {
+			if version < d.version() || !cur.serves(d) {
 				return &ServerError{Server: p.Server.URL, Trouble: TroubleAnswer,
 					Detail: fmt.Sprintf("it acknowledged %s version %d of %s, but does not serve it (version %d is there)", d.role, d.version(), s.repository, version)}
 			}

@@ -55,11 +55,10 @@ func (p *Publisher) next(cur *current, role string) (*draft, error) {
 		return &draft{role: role, root: root, oldRoot: cur.root}, nil
 	}
 	old := cur.roles[role]
-	targets, err := tuf.ReadTargets(old.bytes)
+	targets, err := tuf.CopyTargets(old.targets)
 	if err != nil {
 		return nil, err
 	}
-	targets.Signatures, targets.UnrecognizedFields = nil, nil
 	targets.Signed.Version++
 	targets.Signed.Expires = p.expires(role)
 	return &draft{role: role, targets: targets, oldTargets: old.targets}, nil

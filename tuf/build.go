@@ -231,17 +231,26 @@ func Sign[T metadata.Roles](ctx context.Context, md *metadata.Metadata[T], signe
 		return err
 	}
 	for _, signer := range signers {
-		sig, err := signer.Sign(ctx, payload)
+		sig, err := SignPayload(ctx, payload, signer)
 		if err != nil {
 			return err
 		}
-		key := signer.Key()
-		if err := key.Verify(payload, sig); err != nil {
-			return fmt.Errorf("what the key just made is no valid signature: %w", err)
-		}
-		AddSignature(md, key.ID(), sig)
+		AddSignature(md, signer.Key().ID(), sig)
 	}
 	return nil
+}
+
+// SignPayload returns signer's signature over payload, the bytes that Payload
+// returned. It is verified before it is handed out.
+func SignPayload(ctx context.Context, payload []byte, signer Signer) ([]byte, error) {
+	sig, err := signer.Sign(ctx, payload)
+	if err != nil {
+		return nil, err
+	}
+	if err := signer.Key().Verify(payload, sig); err != nil {
+		return nil, fmt.Errorf("what the key just made is no valid signature: %w", err)
+	}
+	return sig, nil
 }
 
 // AddSignature puts a signature that was made elsewhere into md, in place of an

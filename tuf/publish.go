@@ -117,6 +117,7 @@ type publish struct {
 	rules      PublishRules
 	root       *Root               // the new root, or nil
 	roles      map[string]*Targets // the new roles' files
+	bytes      map[string][]byte   // as they were sent, which is their one form
 	stored     map[string]*Targets // files of cur that were read already
 	fresh      map[string]bool     // roles whose file is new
 	effective  *Root               // the root that holds after the publish
@@ -132,7 +133,7 @@ func (p *publish) read(files []File) error {
 	if len(files) == 0 {
 		return p.refuse("", 0, RuleShape, "Signet publish", "a publish has at least one file")
 	}
-	p.roles = map[string]*Targets{}
+	p.roles, p.bytes = map[string]*Targets{}, map[string][]byte{}
 	for _, file := range files {
 		if p.fresh[file.Role] {
 			return p.refuse(file.Role, file.Version, RuleShape, "Signet publish", "the role stands twice in one publish")
@@ -163,7 +164,7 @@ func (p *publish) read(files []File) error {
 			if targets.Signed.Version != file.Version {
 				return p.refuse(file.Role, file.Version, RuleVersion, "Signet publish", "the file states version %d", targets.Signed.Version)
 			}
-			p.roles[file.Role] = targets
+			p.roles[file.Role], p.bytes[file.Role] = targets, file.Bytes
 		}
 	}
 	return nil
@@ -527,9 +528,14 @@ func (p *publish) result() (*State, []File, error) {
 	}
 	for _, role := range slices.Sorted(maps.Keys(p.roles)) {
 		targets := p.roles[role]
-		data, err := encodeSignedBy(targets, p.keysFor(role))
-		if err != nil {
-			return nil, nil, err
+		keys, data := p.keysFor(role), p.bytes[role]
+		// As many signatures as the threshold, which was met: each of them counted,
+		// none can go. Looking at them again would cost as much as the check did.
+		if len(targets.Signatures) != keys.Threshold {
+			var err error
+			if data, err = encodeSignedBy(targets, keys.Keys); err != nil {
+				return nil, nil, err
+			}
 		}
 		next.Roles[role] = File{Role: role, Version: targets.Signed.Version, Bytes: data}
 		changed = append(changed, next.Roles[role])
@@ -537,17 +543,17 @@ func (p *publish) result() (*State, []File, error) {
 	return next, changed, nil
 }
 
-// keysFor returns the keys that may sign role after the publish.
-func (p *publish) keysFor(role string) []*Key {
+// keysFor returns the keys that may sign role after the publish, and how many must.
+func (p *publish) keysFor(role string) RoleKeys {
 	if role == RoleTargets {
-		return RoleKeysOf(p.effective, RoleTargets).Keys
+		return RoleKeysOf(p.effective, RoleTargets)
 	}
 	for _, targets := range p.tree {
 		if keys, ok := SignerKeysOf(targets, role); ok {
-			return keys.Keys
+			return keys
 		}
 	}
-	return nil
+	return RoleKeys{}
 }
 
 // encodeSignedBy encodes md with only those signatures that one of keys made.

@@ -84,6 +84,24 @@ func SetTarget(md *Targets, repository, tag string, target Target) error {
 	return nil
 }
 
+// CopyTargets returns a copy of md to which targets can be added, and from which
+// they can be removed, while md stays as it is. Signatures are not copied.
+func CopyTargets(md *Targets) (*Targets, error) {
+	if md.Signed.Delegations != nil {
+		unsigned := *md
+		unsigned.Signatures = []metadata.Signature{}
+		data, err := Encode(&unsigned)
+		if err != nil {
+			return nil, err
+		}
+		return ReadTargets(data)
+	}
+	c := &Targets{Signed: md.Signed}
+	c.Signed.Targets = maps.Clone(md.Signed.Targets) // entries are replaced, never changed
+	c.Signed.UnrecognizedFields = maps.Clone(md.Signed.UnrecognizedFields)
+	return c, nil
+}
+
 // RemoveTag withdraws a tag from md. Without a digest the tag and every record
 // under it go; with one, the record of that digest goes, and the tag too if it
 // means that digest. It returns the paths that it removed, sorted; none means
