@@ -206,7 +206,7 @@ func status(err error) (int, error) {
 
 // poll asks done, some times a second, until it says yes.
 func poll(ctx context.Context, done func() (bool, error)) error {
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		ok, err := done()
