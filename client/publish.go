@@ -209,7 +209,7 @@ func (p *Publisher) token(ctx context.Context) (*api.TokenInfo, error) {
 // each against the signer's pinned identity.
 func (p *Publisher) onlineKeys(ctx context.Context, repository string) (map[string]*tuf.Key, error) {
 	if p.Server.Identity == nil {
-		return nil, &tuf.Refusal{Repository: repository, Rule: tuf.RuleOnlineKey, Clause: "DESIGN §5",
+		return nil, &tuf.Refusal{Repository: repository, Rule: tuf.RuleOnlineKey, Clause: "Signet profile: the signer",
 			Detail: "the identity of the server's signer is not pinned; log in to " + p.Server.URL + " first"}
 	}
 	var response api.OnlineKeysResponse

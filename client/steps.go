@@ -42,8 +42,10 @@ func (p *Publisher) here(anchor Anchor) *Anchor {
 	return &anchor
 }
 
-// next returns a copy of role's file, one version up, unsigned.
-func (p *Publisher) next(cur *current, role string) (*draft, error) {
+// next returns a copy of role's file, one version up, unsigned. A new root lists
+// the online keys that the signer holds now, which are others than before when
+// the server's operator rotated them.
+func (p *Publisher) next(ctx context.Context, cur *current, role string) (*draft, error) {
 	if role == tuf.RoleRoot {
 		root, err := tuf.ReadRoot(cur.rootBytes)
 		if err != nil {
@@ -52,6 +54,15 @@ func (p *Publisher) next(cur *current, role string) (*draft, error) {
 		root.Signatures, root.UnrecognizedFields = nil, nil
 		root.Signed.Version++
 		root.Signed.Expires = p.expires(role)
+		online, err := p.onlineKeys(ctx, cur.repository)
+		if err != nil {
+			return nil, err
+		}
+		for _, role := range []string{tuf.RoleSnapshot, tuf.RoleTimestamp} {
+			if err := tuf.SetRoleKeys(root, role, tuf.RoleKeys{Keys: []*tuf.Key{online[role]}, Threshold: 1}); err != nil {
+				return nil, err
+			}
+		}
 		return &draft{role: role, root: root, oldRoot: cur.root}, nil
 	}
 	old := cur.roles[role]
@@ -160,7 +171,7 @@ func (p *Publisher) sign(ctx context.Context, r SignRequest) (*Published, error)
 		if role, err = cur.roleOf(r.Role, r.Signers); err != nil {
 			return nil, err
 		}
-		return p.buildSign(cur, role, r)
+		return p.buildSign(ctx, cur, role, r)
 	}
 	after := func(ctx context.Context, x *Update) error {
 		for _, tag := range r.Tags {
@@ -177,8 +188,8 @@ func (p *Publisher) sign(ctx context.Context, r SignRequest) (*Published, error)
 	return p.run(ctx, step{repository: r.Repository, anchor: anchor, build: build, after: after})
 }
 
-func (p *Publisher) buildSign(cur *current, role string, r SignRequest) ([]*draft, error) {
-	d, err := p.next(cur, role)
+func (p *Publisher) buildSign(ctx context.Context, cur *current, role string, r SignRequest) ([]*draft, error) {
+	d, err := p.next(ctx, cur, role)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +254,7 @@ func (p *Publisher) revoke(ctx context.Context, r RevokeRequest) (*Published, er
 	}
 	sent := false
 	build := func(cur *current) ([]*draft, error) {
-		drafts, err := p.buildRevoke(cur, r)
+		drafts, err := p.buildRevoke(ctx, cur, r)
 		if err == nil && len(drafts) == 0 && !sent {
 			return nil, &tuf.Refusal{Repository: r.Repository, Role: r.Role, Rule: tuf.RuleAbsent, Clause: "TUF §5.6.7", Detail: fmt.Sprintf("nothing is signed as %s, so there is nothing to revoke", image)}
 		}
@@ -253,14 +264,14 @@ func (p *Publisher) revoke(ctx context.Context, r RevokeRequest) (*Published, er
 	return p.run(ctx, step{repository: r.Repository, anchor: anchor, build: build})
 }
 
-func (p *Publisher) buildRevoke(cur *current, r RevokeRequest) ([]*draft, error) {
+func (p *Publisher) buildRevoke(ctx context.Context, cur *current, r RevokeRequest) ([]*draft, error) {
 	var drafts []*draft
 	var used []tuf.Signer
 	for _, role := range cur.names {
 		if r.Role != "" && r.Role != role {
 			continue
 		}
-		d, err := p.next(cur, role)
+		d, err := p.next(ctx, cur, role)
 		if err != nil {
 			return nil, err
 		}
@@ -289,11 +300,11 @@ func (p *Publisher) renew(ctx context.Context, r RenewRequest) (*Published, erro
 	}
 	// A rebase must not renew once more what somebody else has just renewed.
 	built := map[string]int64{}
-	build := func(cur *current) ([]*draft, error) { return p.buildRenew(cur, r, built) }
+	build := func(cur *current) ([]*draft, error) { return p.buildRenew(ctx, cur, r, built) }
 	return p.run(ctx, step{repository: r.Repository, anchor: anchor, build: build})
 }
 
-func (p *Publisher) buildRenew(cur *current, r RenewRequest, built map[string]int64) ([]*draft, error) {
+func (p *Publisher) buildRenew(ctx context.Context, cur *current, r RenewRequest, built map[string]int64) ([]*draft, error) {
 	var drafts []*draft
 	var used []tuf.Signer
 	roles := r.Roles
@@ -323,7 +334,7 @@ func (p *Publisher) buildRenew(cur *current, r RenewRequest, built map[string]in
 			}
 			continue
 		}
-		d, err := p.next(cur, role)
+		d, err := p.next(ctx, cur, role)
 		if err != nil {
 			return nil, err
 		}
@@ -345,11 +356,11 @@ func (p *Publisher) rotateRoot(ctx context.Context, r RotateRequest) (*Published
 	if err != nil {
 		return nil, err
 	}
-	build := func(cur *current) ([]*draft, error) { return p.buildRotate(cur, r) }
+	build := func(cur *current) ([]*draft, error) { return p.buildRotate(ctx, cur, r) }
 	return p.run(ctx, step{repository: r.Repository, anchor: anchor, build: build})
 }
 
-func (p *Publisher) buildRotate(cur *current, r RotateRequest) ([]*draft, error) {
+func (p *Publisher) buildRotate(ctx context.Context, cur *current, r RotateRequest) ([]*draft, error) {
 	before := tuf.RoleKeysOf(cur.root, tuf.RoleRoot)
 	in := r.In.Key()
 	out := slices.IndexFunc(before.Keys, func(k *tuf.Key) bool { return k.ID() == r.Out })
@@ -364,7 +375,7 @@ func (p *Publisher) buildRotate(cur *current, r RotateRequest) ([]*draft, error)
 	}
 	after := tuf.RoleKeys{Keys: slices.Clone(before.Keys), Threshold: before.Threshold}
 	after.Keys[out] = in
-	d, err := p.next(cur, tuf.RoleRoot)
+	d, err := p.next(ctx, cur, tuf.RoleRoot)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (c Config) accept(r *api.SignRequest, known *record, now time.Time) (*accep
 			continue
 		}
 		if targets == nil {
-			return nil, &tuf.Refusal{Repository: r.Repository, Role: name, Version: file.Version, Rule: tuf.RuleDelegation, Clause: "TUF §4.5, DESIGN §5",
+			return nil, &tuf.Refusal{Repository: r.Repository, Role: name, Version: file.Version, Rule: tuf.RuleDelegation, Clause: "TUF §4.5, Signet profile: the signer",
 				Detail: "no role delegates to it, and it is not the file that the signer knew when one did"}
 		}
 		if err := c.checkLife(r.Repository, file, targets.Signed.Expires, known, now); err != nil {
@@ -181,7 +181,7 @@ func (c Config) named(repository string, err error) error {
 // than this signer vouch for what is current.
 func pickKey(repository, role string, root *tuf.Root, ours []*storedKey) (*storedKey, error) {
 	refuse := func(format string, args ...any) error {
-		return &tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Version: root.Signed.Version, Rule: tuf.RuleOnlineKey, Clause: "DESIGN §5",
+		return &tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Version: root.Signed.Version, Rule: tuf.RuleOnlineKey, Clause: "Signet profile: the signer",
 			Detail: fmt.Sprintf(format, args...)}
 	}
 	listed := root.Signed.Roles[role]

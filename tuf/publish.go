@@ -141,7 +141,7 @@ func (p *publish) read(files []File) error {
 		p.fresh[file.Role] = true
 		switch {
 		case file.Role == RoleSnapshot || file.Role == RoleTimestamp:
-			return p.refuse(file.Role, file.Version, RuleOnlineKey, "DESIGN §5", "snapshot and timestamp are made by the signer, not published")
+			return p.refuse(file.Role, file.Version, RuleOnlineKey, "Signet profile: the signer", "snapshot and timestamp are made by the signer, not published")
 		case file.Role == RoleRoot:
 			root, err := readPublished[metadata.RootType](file, RoleRoot, p.rules.Limits)
 			if err != nil {
@@ -337,11 +337,11 @@ func (p *publish) checkOnline() error {
 		}
 		listed := p.root.Signed.Roles[role]
 		if listed.Threshold != 1 {
-			return p.refuse(RoleRoot, p.root.Signed.Version, RuleOnlineKey, "DESIGN §5", "%s has the threshold %d; one signer meets 1 only", role, listed.Threshold)
+			return p.refuse(RoleRoot, p.root.Signed.Version, RuleOnlineKey, "Signet profile: the signer", "%s has the threshold %d; one signer meets 1 only", role, listed.Threshold)
 		}
 		for _, id := range listed.KeyIDs {
 			if !slices.ContainsFunc(p.rules.Online[role], func(k *Key) bool { return k.ID() == id }) {
-				return p.refuse(RoleRoot, p.root.Signed.Version, RuleOnlineKey, "DESIGN §5", "key %s of %s is not one of the signer's for this repository", id, role)
+				return p.refuse(RoleRoot, p.root.Signed.Version, RuleOnlineKey, "Signet profile: the signer", "key %s of %s is not one of the signer's for this repository", id, role)
 			}
 		}
 	}

@@ -14,10 +14,10 @@ import (
 
 // A Target is what a tag means: one manifest or index, by digest and length.
 type Target struct {
-	Digest      string            // "sha256:" and 64 hex digits; "" when the entry has no sha256
-	Length      int64             // bytes of the manifest or index
-	MediaType   string            // of the manifest or index, "" when not said
-	Annotations map[string]string // what the publisher added
+	Digest      string            `json:"digest"`                // "sha256:" and 64 hex digits; "" when the entry has no sha256
+	Length      int64             `json:"length"`                // bytes of the manifest or index
+	MediaType   string            `json:"mediaType,omitempty"`   // of the manifest or index, "" when not said
+	Annotations map[string]string `json:"annotations,omitempty"` // what the publisher added
 }
 
 // targetCustom is the form of `custom` in our targets (§4.5 leaves it to us).
@@ -151,9 +151,9 @@ func Entries(md *Targets) []Entry {
 
 // A Change is one difference between what a role's targets said and say.
 type Change struct {
-	Path string
-	Old  *Target // nil: the path is new
-	New  *Target // nil: the path goes
+	Path string  `json:"path"`
+	Old  *Target `json:"old,omitempty"` // nil: the path is new
+	New  *Target `json:"new,omitempty"` // nil: the path goes
 }
 
 // Diff lists what changes from old to new, sorted by path. old may be nil.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -496,20 +497,36 @@ func (t *Trusted) refuse(err error, role string, version int64, clause string) e
 	if _, ok := errors.AsType[*ExpiredError](err); ok || isType[*metadata.ErrRuntime](err) {
 		return err // the latter is a caller that left the order of §5, no verdict
 	}
-	refusal := &Refusal{Repository: t.repository, Role: role, Version: version, Rule: RuleShape, Clause: clause, Detail: err.Error()}
-	if isType[*metadata.ErrUnsignedMetadata](err) || isType[*metadata.ErrValue](err) || isType[*metadata.ErrType](err) {
-		refusal.Rule = RuleThreshold
+	rule, detail := explain(err, role)
+	return &Refusal{Repository: t.repository, Role: role, Version: version, Rule: rule, Clause: clause, Detail: detail}
+}
+
+// explain tells which rule an error of go-tuf comes from, and what it says in our
+// words where it has only a code's.
+func explain(err error, role string) (Rule, string) {
+	switch e := err.(type) {
+	case *metadata.ErrUnsignedMetadata:
+		var got, want int
+		if i := strings.Index(e.Msg, "got "); i >= 0 {
+			if n, _ := fmt.Sscanf(e.Msg[i:], "got %d, want %d", &got, &want); n == 2 {
+				return RuleThreshold, fmt.Sprintf("%d of the %d signatures that %s needs are valid", got, want, role)
+			}
+		}
+		return RuleThreshold, e.Msg
+	case *metadata.ErrValue:
+		return RuleThreshold, e.Msg
+	case *metadata.ErrType:
+		return RuleThreshold, e.Msg
+	case *metadata.ErrBadVersionNumber:
+		return RuleRollback, "a step back: " + e.Msg
+	case *metadata.ErrEqualVersionNumber:
+		return RuleRollback, e.Msg
+	case *metadata.ErrLengthOrHashMismatch:
+		return RuleHash, "other bytes than those that were signed for: " + e.Msg
+	case *metadata.ErrRepository:
+		return RuleRollback, e.Msg // an entry that the snapshot no longer, or never, had
 	}
-	if isType[*metadata.ErrBadVersionNumber](err) || isType[*metadata.ErrEqualVersionNumber](err) {
-		refusal.Rule = RuleRollback
-	}
-	if isType[*metadata.ErrLengthOrHashMismatch](err) {
-		refusal.Rule = RuleHash
-	}
-	if isType[*metadata.ErrRepository](err) {
-		refusal.Rule = RuleRollback // an entry that the snapshot no longer, or never, had
-	}
-	return refusal
+	return RuleShape, err.Error()
 }
 
 func isType[E error](err error) bool {

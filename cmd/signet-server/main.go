@@ -84,7 +84,7 @@ goes before the file, which goes before the default.`,
 	o.register(root.PersistentFlags())
 	root.AddCommand(
 		&cobra.Command{Use: "serve", Short: "Serve (the default)", Args: noArgs, RunE: root.RunE},
-		newMigrate(o), newConfig(o), newToken(o), newHealth(o),
+		newMigrate(o), newConfig(o), newToken(o), newHealth(o), newRecover(o),
 	)
 	return root
 }

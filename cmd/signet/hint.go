@@ -97,6 +97,8 @@ func hintProblem(err error) string {
 		return "signet login URL --token-file FILE, with a token that the server knows and that has not expired"
 	case errors.Is(err, api.ErrForbidden):
 		return "ask the server's operator for a token with the scope and the names that this needs (signet-server token create)"
+	case errors.Is(err, api.ErrRefused):
+		return "nothing was published; the server's rules are stricter than TUF's: docs/formats.md has each, the server's operator can change limits"
 	case errors.Is(err, api.ErrSignerUnavailable):
 		return "nothing was published; ask the server's operator to look at the signer, then try again"
 	case errors.Is(err, api.ErrStoreUnavailable), errors.Is(err, api.ErrInternal), errors.Is(err, api.ErrBusy):

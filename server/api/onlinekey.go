@@ -44,7 +44,7 @@ func (k OnlineKey) Payload() ([]byte, error) {
 // identity did not hand out for just this repository and role.
 func (k OnlineKey) Verify(identity *tuf.Key, repository, role string) error {
 	refuse := func(format string, args ...any) error {
-		return &tuf.Refusal{Repository: repository, Role: role, Rule: tuf.RuleOnlineKey, Clause: "DESIGN §5", Detail: fmt.Sprintf(format, args...)}
+		return &tuf.Refusal{Repository: repository, Role: role, Rule: tuf.RuleOnlineKey, Clause: "Signet profile: the signer", Detail: fmt.Sprintf(format, args...)}
 	}
 	if k.Repository != repository || k.Role != role {
 		return refuse("the server handed out an online key for %q, role %q", k.Repository, k.Role)

@@ -61,6 +61,17 @@ func (db *DB) SetRefreshAt(ctx context.Context, repository string, at time.Time)
 	})
 }
 
+// RefreshAll makes every repository due now, leased or not, and returns how many
+// there are. After a database was restored from a backup, the refresh is what
+// finds that the signer has signed more than is stored, and brings it back.
+func (db *DB) RefreshAll(ctx context.Context) (n int64, err error) {
+	err = db.tx(ctx, "make all refreshes due", func(tx *tx) error {
+		n, err = tx.exec(ctx, `UPDATE head SET refresh_at = 0, lease_until = 0`)
+		return err
+	})
+	return n, err
+}
+
 // pruneBatch bounds how long publishers wait for one step of Prune.
 const pruneBatch = 500
 

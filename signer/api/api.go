@@ -72,7 +72,7 @@ func (k OnlineKey) Verify(identity *tuf.Key) error {
 }
 
 func (k OnlineKey) refuse(detail string) error {
-	return &tuf.Refusal{Repository: k.Repository, Role: k.Role, Rule: tuf.RuleOnlineKey, Clause: "DESIGN §5", Detail: detail}
+	return &tuf.Refusal{Repository: k.Repository, Role: k.Role, Rule: tuf.RuleOnlineKey, Clause: "Signet profile: the signer", Detail: detail}
 }
 
 // SignRequest shows the signer all that a snapshot is to list, and the roots
@@ -125,7 +125,7 @@ func (r *SignRequest) Check() error {
 	for _, file := range r.Roles {
 		switch {
 		case file.Role == tuf.RoleSnapshot || file.Role == tuf.RoleTimestamp || file.Role == tuf.RoleRoot:
-			return &tuf.Refusal{Repository: r.Repository, Role: file.Role, Rule: tuf.RuleName, Clause: "DESIGN §5",
+			return &tuf.Refusal{Repository: r.Repository, Role: file.Role, Rule: tuf.RuleName, Clause: "Signet profile: the signer",
 				Detail: "the signer takes targets and signers' files to list in a snapshot, not this role"}
 		case file.Role != tuf.RoleTargets:
 			if err := tuf.CheckRoleName(file.Role); err != nil {
