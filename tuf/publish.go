@@ -487,11 +487,8 @@ func (p *publish) checkDelegations(role string, targets *Targets, within []metad
 			return p.refuse(role, version, RuleDelegation, "Signet profile: delegations", "signer %s has no tag patterns", delegated.Name)
 		}
 		for _, pattern := range delegated.Paths {
-			if len(pattern) <= len(p.repository)+1 || pattern[:len(p.repository)+1] != p.repository+":" {
-				return p.refuse(role, version, RulePath, "Signet profile: target paths", "the pattern %q of signer %s is not of this repository", clip(pattern), delegated.Name)
-			}
-			if strings.ContainsAny(pattern[len(p.repository):], `[]\\`) {
-				return p.refuse(role, version, RulePath, "Signet profile: target paths", "the pattern %q of signer %s has wildcards that TUF clients read differently; use '*' and '?'", clip(pattern), delegated.Name)
+			if err := checkTagPattern(p.repository, pattern, delegated.Paths); err != nil {
+				return p.refuse(role, version, RulePath, "Signet profile: target paths", "signer %s: %v", delegated.Name, err)
 			}
 		}
 		if err := p.checkRole(delegated.Name, targets, append(slices.Clone(within), delegated)); err != nil {
@@ -500,6 +497,31 @@ func (p *publish) checkDelegations(role string, targets *Targets, within []metad
 	}
 	return nil
 }
+
+// checkTagPattern refuses a path of a delegation that is not one of the two forms
+// of a tag pattern P, REPOSITORY:P and REPOSITORY:P@sha256:*, or whose other form
+// is missing from all.
+func checkTagPattern(repository, pattern string, all []string) error {
+	tags, ours := strings.CutPrefix(pattern, repository+":")
+	if !ours || tags == "" {
+		return fmt.Errorf("the pattern %q is not of this repository", clip(pattern))
+	}
+	tags, isRecord := strings.CutSuffix(tags, recordPattern)
+	if plain := strings.NewReplacer("*", "x", "?", "x").Replace(tags); CheckTag(plain) != nil {
+		return fmt.Errorf("%q is not a pattern of tags: a tag in which '*' and '?' stand for other characters", clip(pattern))
+	}
+	other := repository + ":" + tags
+	if !isRecord {
+		other += recordPattern
+	}
+	if !slices.Contains(all, other) {
+		return fmt.Errorf("the pattern %q stands without %q: a tag and the records of its digests go together", clip(pattern), clip(other))
+	}
+	return nil
+}
+
+// recordPattern makes a tag pattern that of the records under these tags.
+const recordPattern = "@sha256:*"
 
 // result builds the next state from the files that were checked, with signatures
 // that count for nothing taken off.

@@ -289,13 +289,6 @@ func TestPublishRefuses(t *testing.T) {
 			})
 			return []tuf.File{narrow, w.next("team", set("3.0"), carol)}
 		}, tuf.RulePath},
-		{"a signer's record outside of its patterns", func(w *world) []tuf.File {
-			narrow := w.newTargets(func(md *tuf.Targets) {
-				md.Signed.Delegations = nil
-				delegate(md, "team", 1, []string{repository + ":2.?"}, carol)
-			})
-			return []tuf.File{narrow, w.next("team", set("2.1"), carol)}
-		}, tuf.RulePath},
 
 		// The tree of signers.
 		{"a signer without a file", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags, dave) }), tuf.RuleDelegation},
@@ -323,6 +316,20 @@ func TestPublishRefuses(t *testing.T) {
 		{"a pattern of all repositories", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{"*/*/*:*"}, dave) }), tuf.RulePath},
 		{"a pattern of a longer name", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + "*:*"}, dave) }), tuf.RulePath},
 		{"a pattern of no tag", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + ":"}, dave) }), tuf.RulePath},
+		{"a pattern of tags without that of records", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags[:1], dave) }), tuf.RulePath},
+		{"a pattern of records without that of tags", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags[1:], dave) }), tuf.RulePath},
+		{"a pattern with an at sign in the tag", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + ":*@*", repository + ":*@*@sha256:*"}, dave) }), tuf.RulePath},
+		{"a record that only its digest brings into the pattern", func(w *world) []tuf.File {
+			dave, foreign := signer(w, "dave"), target("x")
+			foreign.Digest = "sha256:" + strings.Repeat("a", 63) + "0"
+			targets := w.newTargets(func(md *tuf.Targets) {
+				delegate(md, "dave", 1, []string{repository + ":*0", repository + ":*0@sha256:*"}, dave)
+			})
+			own := tuf.NewTargets(1, now.Add(day))
+			w.must(tuf.SetTarget(own, repository, "2.7", foreign))
+			delete(own.Signed.Targets, tuf.TagPath(repository, "2.7"))
+			return []tuf.File{targets, sign(w, "dave", own, dave)}
+		}, tuf.RulePath},
 		{"a pattern with a class", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + ":[!a]*"}, dave) }), tuf.RulePath},
 		{"a pattern with an escape", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + `:\*`}, dave) }), tuf.RulePath},
 		{"a signer with a threshold above its keys", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 2, tags, dave) }), tuf.RuleThreshold},
@@ -497,7 +504,7 @@ func TestCheckTreeRefuses(t *testing.T) {
 		{"a signer outside of its patterns", func(w *world) {
 			w.state.Roles["targets"] = w.newTargets(func(md *tuf.Targets) {
 				md.Signed.Delegations = nil
-				delegate(md, "team", 1, []string{repository + ":9"}, carol)
+				delegate(md, "team", 1, []string{repository + ":9", repository + ":9@sha256:*"}, carol)
 			})
 		}, tuf.RulePath},
 		{"rubbish in the place of a signer's file that was removed", func(w *world) {

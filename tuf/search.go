@@ -173,7 +173,9 @@ func delegatesFor(d *metadata.Delegations, p string) []metadata.RoleResult {
 
 // Delegated tells whether role may sign target path p: one of its paths matches,
 // or one of its path_hash_prefixes begins the hex SHA-256 of p (§4.5). Wildcards
-// do not match '/'.
+// do not match '/', and in the path of a record, REPOSITORY:TAG@DIGEST, they do
+// not match '@': a signer of the tags *0 must not reach the record of another tag
+// whose digest happens, or was made, to end in 0.
 func Delegated(role metadata.DelegatedRole, p string) bool {
 	for _, pattern := range role.Paths {
 		if matchPath(pattern, p) {
@@ -196,6 +198,10 @@ func Delegated(role metadata.DelegatedRole, p string) bool {
 // matchPath matches one component at a time: path.Match alone would let a class
 // such as [^a] match a '/' (§4.5: wildcards do not).
 func matchPath(pattern, p string) bool {
+	if tag, digest, ok := strings.Cut(p, "@"); ok && CheckDigest(digest) == nil {
+		tagPattern, digestPart, ok := strings.Cut(pattern, "@")
+		return ok && matchPath(tagPattern, tag) && matchPath(digestPart, digest)
+	}
 	patterns, components := strings.Split(pattern, "/"), strings.Split(p, "/")
 	if len(patterns) != len(components) {
 		return false

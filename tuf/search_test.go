@@ -378,13 +378,19 @@ func TestHashPrefixes(t *testing.T) {
 }
 
 func TestDelegatedPaths(t *testing.T) {
+	record := "@sha256:" + strings.Repeat("a", 63) + "0"
 	for _, c := range []struct {
 		pattern, path string
 		want          bool
 	}{
 		{"r.io/app:*", "r.io/app:1.0", true},
 		{"r.io/app:*@sha256:*", "r.io/app:1.0@sha256:00", true},
-		{"r.io/app:*", "r.io/app:1.0@sha256:00", true}, // '@' is no separator
+		{"r.io/app:*", "r.io/app:1.0@sha256:00", true}, // no record: another tool's path
+		// A record's tag and digest are matched apart: no tag pattern reaches into a digest.
+		{"r.io/app:*0", "r.io/app:2.7" + record, false},
+		{"r.io/app:*0@sha256:*", "r.io/app:2.7" + record, false},
+		{"r.io/app:*", "r.io/app:2.7" + record, false},
+		{"r.io/app:*7@sha256:*", "r.io/app:2.7" + record, true},
 		{"r.io/app:1.?", "r.io/app:1.0", true},
 		{"r.io/app:1.?", "r.io/app:1.10", false},
 		{"r.io/app:*", "r.io/app/x:1.0", false},
