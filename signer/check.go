@@ -53,10 +53,13 @@ func (c Config) accept(r *api.SignRequest, known *record, now time.Time) (*accep
 		if !isNew {
 			continue
 		}
+		if err := c.checkStep(r.Repository, file, known); err != nil {
+			return nil, err
+		}
 		targets := tree[name]
-		if targets == nil && known.snapshot == nil {
-			// The signer is new to the repository, or was restored, so a signer of
-			// it may have been removed before. Listing its file is all that happens.
+		if targets == nil && c.mayHaveHistory(known) {
+			// A signer of the repository may have been removed before. Listing its
+			// file is all that happens.
 			a.changed = append(a.changed, file)
 			continue
 		}
@@ -81,7 +84,8 @@ type newestRoot struct {
 
 // acceptRoots walks from the root that was accepted last to the newest in the
 // request (§5.3). For a repository that is new to the signer, the first one in
-// the request starts the chain: root keys are pinned by clients, not here.
+// the request starts the chain: root keys are pinned by clients, not here. It is
+// version 1, unless the operator has repositories moved to this signer.
 func (c Config) acceptRoots(r *api.SignRequest, known *record, now time.Time) (*newestRoot, error) {
 	mark := known.roles[tuf.RoleRoot]
 	var chain *tuf.Trusted
@@ -127,6 +131,11 @@ func (c Config) acceptRoots(r *api.SignRequest, known *record, now time.Time) (*
 		return nil, stepBack(r.Repository, newest.file, mark)
 	}
 	if newest.isNew {
+		if mark.version == 0 { // else the chain has seen every step
+			if err := c.checkStep(r.Repository, newest.file, known); err != nil {
+				return nil, err
+			}
+		}
 		return newest, c.checkLife(r.Repository, newest.file, newest.md.Signed.Expires, known, now)
 	}
 	return newest, nil
@@ -150,6 +159,38 @@ func notBack(repository string, file tuf.File, mark known) (isNew bool, err erro
 func stepBack(repository string, file tuf.File, mark known) error {
 	return fmt.Errorf("%s: %s version %d is below version %d, which the signer has signed for: %w",
 		repository, file.Role, file.Version, mark.version, tuf.ErrConflict)
+}
+
+// mayHaveHistory tells whether the repository may have files that the signer has
+// not seen: the signer was restored, or is to take existing repositories over.
+func (c Config) mayHaveHistory(known *record) bool {
+	if known.root == nil {
+		return c.AdoptExisting
+	}
+	return known.snapshot == nil
+}
+
+// checkStep refuses a new file whose version is not one above the last. Root keys
+// are not pinned here, so whoever asks first may show a root of its own that lists
+// this signer's keys for the repository. What is signed for it verifies under the
+// genuine root as well, and clients would remember the versions that it lists:
+// they must not be larger than a publisher can reach.
+func (c Config) checkStep(repository string, file tuf.File, known *record) error {
+	mark := known.roles[file.Role].version
+	step := file.Version - mark
+	if step == 1 || c.mayHaveHistory(known) && step <= maxAdopted {
+		return nil
+	}
+	detail := fmt.Sprintf("expected version %d, one above the last that was signed for", mark+1)
+	switch {
+	case c.mayHaveHistory(known):
+		detail = fmt.Sprintf("it is more than %d above version %d, the last that the signer knows", int64(maxAdopted), mark)
+	case known.root == nil:
+		detail = "the signer has signed nothing for this repository yet, so it expects version 1; " +
+			"to move an existing repository to this signer, its operator starts it with --adopt-existing"
+	}
+	return &tuf.Refusal{Repository: repository, Role: file.Role, Version: file.Version, Rule: tuf.RuleVersion,
+		Clause: "Signet profile: the signer", Detail: detail}
 }
 
 // checkLife refuses a new file that has expired, or would live too long. A signer

@@ -21,6 +21,11 @@ const (
 	KeyFileName  = "key-encryption-key.pem"
 
 	minLife = time.Second
+
+	// maxAdopted is how far the versions of files that the signer has not seen may
+	// be above what it knows, where there may be such files: more publishes than
+	// any repository has had, and far from the largest version.
+	maxAdopted = 1_000_000_000
 )
 
 // Config says where a signer keeps its state and how far it goes. Only Dir must
@@ -43,7 +48,11 @@ type Config struct {
 	MaxLife map[string]time.Duration
 	// MaxRepositories bounds how many repositories get keys; 0 means 100,000.
 	MaxRepositories int
-	Limits          tuf.Limits // of one file; zero fields are tuf's defaults
+	// AdoptExisting takes repositories that another signer has signed for: the
+	// first request for a repository may have any versions up to 1,000,000,000.
+	// Without it they are all 1.
+	AdoptExisting bool
+	Limits        tuf.Limits // of one file; zero fields are tuf's defaults
 
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil means no log

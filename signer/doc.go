@@ -12,7 +12,8 @@
 //   - It signs only for a root that names the repository, follows from the root
 //     that was accepted before, and lists this signer's keys for the repository
 //     and no others; and only over roles that verify under that root. Nothing
-//     that was accepted before steps back, changes or vanishes.
+//     that was accepted before steps back, changes or vanishes, and versions go
+//     up from 1 by one, so no caller makes them jump.
 //   - Last returns what was signed last, so that a publish which was signed but
 //     not committed when the server died is completed, not lost or half there.
 //   - Private keys lie on disk as AES-256-GCM envelopes, bound to repository,

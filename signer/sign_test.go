@@ -77,7 +77,12 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"the same again is fine", func(c *refusalCase) {}, nil},
 		{"the next targets are fine", func(c *refusalCase) { c.r.Roles[0] = c.alice.targetsFile(4, "four", c.withBob) }, nil},
-		{"skipping a version is fine", func(c *refusalCase) { c.r.Roles[0] = c.alice.targetsFile(9, "nine", c.withBob) }, nil},
+		{"targets that skip a version", func(c *refusalCase) { c.r.Roles[0] = c.alice.targetsFile(5, "five", c.withBob) }, tuf.RuleVersion},
+		{"a signer's file that skips a version", func(c *refusalCase) { c.r.Roles[1] = signerFile(t, "bob", 3, c.bob) }, tuf.RuleVersion},
+		{"a new signer's file that does not begin with 1", func(c *refusalCase) {
+			c.r.Roles[0] = c.alice.targetsFile(4, "four", c.alice.delegate("carol", c.bob))
+			c.r.Roles = append(c.r.Roles, signerFile(t, "carol", 2, c.bob))
+		}, tuf.RuleVersion},
 		{"older targets", func(c *refusalCase) { c.r.Roles[0] = c.alice.targetsFile(2, "two", c.withBob) }, tuf.ErrConflict},
 		{"the same version of targets with other bytes", func(c *refusalCase) { c.r.Roles[0] = c.alice.targetsFile(3, "else", c.withBob) }, tuf.ErrConflict},
 		{"the same version of a signer with other bytes", func(c *refusalCase) {
@@ -200,7 +205,10 @@ func newRefusalCase(t *testing.T) *refusalCase {
 	c := &refusalCase{b: newBench(t), alice: newPublisher(t), bob: newSigner(t)}
 	c.withBob = c.alice.delegate("bob", c.bob)
 	c.snapshot, c.timestamp = c.b.onlineKeys(app)
-	c.r = c.alice.request([][]byte{c.alice.rootFile(1, c.snapshot, c.timestamp, nil), c.alice.rootFile(2, c.snapshot, c.timestamp, nil)},
+	root := c.alice.rootFile(1, c.snapshot, c.timestamp, nil)
+	c.b.mustSign(c.alice.request([][]byte{root}, c.alice.targetsFile(1, "one", nil)))
+	c.b.mustSign(c.alice.request([][]byte{root}, c.alice.targetsFile(2, "two", nil)))
+	c.r = c.alice.request([][]byte{root, c.alice.rootFile(2, c.snapshot, c.timestamp, nil)},
 		c.alice.targetsFile(3, "three", c.withBob), signerFile(t, "bob", 1, c.bob))
 	c.signed = c.b.mustSign(c.r)
 	return c

@@ -31,6 +31,7 @@ type options struct {
 	snapshotLife, timestampLife                duration
 	maxRootLife, maxTargetsLife, maxSignerLife duration
 	maxRepositories, maxTargets                int
+	adoptExisting                              bool
 	shutdownTimeout                            duration
 	logLevel, logFormat                        string
 	readyFile                                  string
@@ -62,6 +63,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	life(&o.maxTargetsLife, "max-targets-life", tuf.DefaultMaxLife(tuf.RoleTargets), "furthest expiry of targets")
 	life(&o.maxSignerLife, "max-signer-life", tuf.DefaultMaxLife("signer"), "furthest expiry of a signer's (delegated role's) file")
 	f.IntVar(&o.maxRepositories, "max-repositories", signer.DefaultMaxRepositories, "most repositories that get keys")
+	f.BoolVar(&o.adoptExisting, "adopt-existing", false, "take repositories that another signer has signed for; off again once they are moved")
 	f.IntVar(&o.maxTargets, "max-targets", tuf.Limits{}.WithDefaults().Targets, "most targets in one file")
 	life(&o.shutdownTimeout, "shutdown-timeout", 30*time.Second, "how long requests may take to finish when it stops")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -210,7 +212,8 @@ func (o *options) check() error {
 func (o *options) signer(log *slog.Logger) signer.Config {
 	return signer.Config{
 		Dir: o.data, KeyFile: o.keyFile, Log: log, MaxRepositories: o.maxRepositories, Limits: tuf.Limits{Targets: o.maxTargets},
-		SnapshotLife: time.Duration(o.snapshotLife), TimestampLife: time.Duration(o.timestampLife),
+		AdoptExisting: o.adoptExisting,
+		SnapshotLife:  time.Duration(o.snapshotLife), TimestampLife: time.Duration(o.timestampLife),
 		MaxLife: map[string]time.Duration{
 			tuf.RoleRoot: time.Duration(o.maxRootLife), tuf.RoleTargets: time.Duration(o.maxTargetsLife), "signer": time.Duration(o.maxSignerLife),
 		},
