@@ -318,7 +318,9 @@ func TestPublishRefuses(t *testing.T) {
 		{"a pattern of no tag", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + ":"}, dave) }), tuf.RulePath},
 		{"a pattern of tags without that of records", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags[:1], dave) }), tuf.RulePath},
 		{"a pattern of records without that of tags", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags[1:], dave) }), tuf.RulePath},
-		{"a pattern with an at sign in the tag", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + ":*@*", repository + ":*@*@sha256:*"}, dave) }), tuf.RulePath},
+		{"a pattern with an at sign in the tag", byTeam(func(md *tuf.Targets) {
+			delegate(md, "dave", 1, []string{repository + ":*@*", repository + ":*@*@sha256:*"}, dave)
+		}), tuf.RulePath},
 		{"a record that only its digest brings into the pattern", func(w *world) []tuf.File {
 			dave, foreign := signer(w, "dave"), target("x")
 			foreign.Digest = "sha256:" + strings.Repeat("a", 63) + "0"
