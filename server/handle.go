@@ -160,7 +160,7 @@ func (s *Server) problem(w *answer, r *http.Request, err error) {
 // text is for anyone.
 func public(err error) error {
 	switch {
-	case errors.Is(err, api.ErrSignerUnavailable): // whatever kept it from answering
+	case errors.Is(err, api.ErrSignerUnavailable), errors.Is(err, api.ErrUncertain): // whatever kept it from answering
 	case isTrouble(err):
 		return &publicError{err.Error() + "; what was acknowledged is safe, try again later", api.ErrStoreUnavailable}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -242,6 +242,12 @@ func cause(err error) string {
 		return e.Cause()
 	}
 	if e, ok := errors.AsType[*signerDown](err); ok && e.cause != nil {
+		return e.cause.Error()
+	}
+	if e, ok := errors.AsType[*uncertain](err); ok && e.cause != nil {
+		if because := cause(e.cause); because != "" {
+			return because
+		}
 		return e.cause.Error()
 	}
 	return ""

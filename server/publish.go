@@ -92,16 +92,26 @@ func (s *Server) publish(ctx context.Context, token Token, repository string, fi
 		return nil, err
 	}
 	defer free()
+	a := &attempt{token: token, files: files}
+	done, err := s.try(ctx, repository, a)
+	if err != nil && a.sent && !known(err) {
+		return s.settle(ctx, repository, a, err)
+	}
+	return done, err
+}
+
+// try is publish, but for what came of signatures whose answer got lost.
+func (s *Server) try(ctx context.Context, repository string, a *attempt) (*api.PublishResponse, error) {
 	stuck := int64(-1) // the generation at which the signer conflicts without being ahead
 	for range publishAttempts {
 		head, err := s.head(ctx, repository)
 		if err != nil {
 			return nil, err
 		}
-		if err := mayCreate(token, repository, head); err != nil {
+		if err := mayCreate(a.token, repository, head); err != nil {
 			return nil, err
 		}
-		next, changed, err := s.check(ctx, repository, head, files)
+		next, changed, err := s.check(ctx, repository, head, a.files)
 		switch {
 		case errors.Is(err, tuf.ErrConflict):
 			return nil, &api.ConflictError{Repository: repository, Versions: head.State.Versions(), Err: err}
@@ -110,12 +120,13 @@ func (s *Server) publish(ctx context.Context, token Token, repository string, fi
 		case len(changed) == 0: // it is there already, and durable
 			return acknowledge(repository, head.Generation, &head.State), nil
 		}
-		if err := mayPublish(token, head); err != nil {
+		if err := mayPublish(a.token, head); err != nil {
 			return nil, err
 		}
-		signed, err := s.sign(ctx, repository, head, next)
+		a.next = next
+		signed, err := s.signFor(ctx, repository, head, a)
 		if errors.Is(err, tuf.ErrConflict) {
-			moved, err := s.recover(ctx, repository)
+			moved, err := s.recover(ctx, repository, a)
 			if err != nil {
 				return nil, err
 			}
@@ -128,7 +139,7 @@ func (s *Server) publish(ctx context.Context, token Token, repository string, fi
 		if err != nil {
 			return nil, err
 		}
-		generation, err := s.commit(ctx, repository, head, next, changed, signed, token.ID)
+		generation, err := s.commit(ctx, repository, head, next, changed, signed, a.token.ID)
 		if errors.Is(err, tuf.ErrConflict) {
 			s.metrics.races.Inc()
 			continue
@@ -138,7 +149,7 @@ func (s *Server) publish(ctx context.Context, token Token, repository string, fi
 		}
 		return acknowledge(repository, generation, next), nil
 	}
-	return nil, fmt.Errorf("%w: %s is being published to by too many at once; nothing was published, try again", api.ErrBusy, repository)
+	return nil, fmt.Errorf("%w: %s is being published to by too many at once; try again", api.ErrBusy, repository)
 }
 
 // head returns the current state, of generation 0 and nothing for a repository

@@ -17,7 +17,7 @@ import (
 // What the signer hands back is checked like a publish: against the stored root,
 // by the delegators' keys. It tells whether the head has moved. A database restored from a backup is brought forward
 // the same way, as long as no root is missing in between.
-func (s *Server) recover(ctx context.Context, repository string) (moved bool, err error) {
+func (s *Server) recover(ctx context.Context, repository string, at *attempt) (moved bool, err error) {
 	head, err := s.head(ctx, repository)
 	if err != nil {
 		return false, err
@@ -28,6 +28,10 @@ func (s *Server) recover(ctx context.Context, repository string) (moved bool, er
 	}
 	if head.State.Timestamp.Version >= last.Timestamp.Version {
 		return false, nil // another server was faster
+	}
+	by := "" // whose publish it is
+	if at.made(last) {
+		by = at.token.ID
 	}
 	next := &tuf.State{Root: head.State.Root, Roles: map[string]tuf.File{}, Snapshot: last.Snapshot, Timestamp: last.Timestamp}
 	maps.Copy(next.Roles, head.State.Roles)
@@ -58,7 +62,7 @@ func (s *Server) recover(ctx context.Context, repository string) (moved bool, er
 	if err := checkSigned(repository, next, s.now()); err != nil && !errors.Is(err, tuf.RuleExpired) {
 		return false, fmt.Errorf("what the signer signed last for %s: %w", repository, err)
 	}
-	generation, err := s.commit(ctx, repository, head, next, changed, &last.Signed, "")
+	generation, err := s.commit(ctx, repository, head, next, changed, &last.Signed, by)
 	if errors.Is(err, tuf.ErrConflict) {
 		return true, nil // whoever had it signed, or another server, was faster
 	}
@@ -66,7 +70,7 @@ func (s *Server) recover(ctx context.Context, repository string) (moved bool, er
 		return false, err
 	}
 	s.metrics.recoveries.Inc()
-	s.log.Warn("finished what was signed but not committed", "repository", repository, "generation", generation, "versions", next.Versions())
+	s.log.Warn("finished what was signed but not committed", "repository", repository, "generation", generation, "versions", next.Versions(), "token", by)
 	return true, nil
 }
 

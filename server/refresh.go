@@ -137,7 +137,7 @@ func (s *Server) refresh(ctx context.Context, repository string) (err error) {
 	case errors.Is(err, tuf.ErrConflict):
 		// The signer is ahead: a publish was signed and is being committed, or
 		// never will be. Committing it here settles both.
-		if moved, err := s.recover(ctx, repository); err != nil || moved {
+		if moved, err := s.recover(ctx, repository, nil); err != nil || moved {
 			return err
 		}
 		return s.mustHaveMoved(ctx, head.Generation, repository, err)

@@ -25,6 +25,7 @@ var (
 	ErrTooManyRequests   = errors.New("too many requests")
 	ErrInternal          = errors.New("internal error")
 	ErrSignerUnavailable = errors.New("the signer does not answer")
+	ErrUncertain         = errors.New("the publish may have taken place")
 	ErrStoreUnavailable  = errors.New("the database does not answer")
 	ErrBusy              = errors.New("the server is busy or stopping")
 )
@@ -48,6 +49,7 @@ var problems = [...]struct {
 	{ErrMediaType, "media-type", http.StatusUnsupportedMediaType},
 	{ErrTooManyRequests, "too-many-requests", http.StatusTooManyRequests},
 	{ErrSignerUnavailable, "signer-unavailable", http.StatusServiceUnavailable},
+	{ErrUncertain, "publish-uncertain", http.StatusServiceUnavailable},
 	{ErrStoreUnavailable, "store-unavailable", http.StatusServiceUnavailable},
 	{ErrBusy, "busy", http.StatusServiceUnavailable},
 	{ErrRefused, "refused", http.StatusUnprocessableEntity},

@@ -29,7 +29,7 @@ func TestProblemsRoundTrip(t *testing.T) {
 	table := []error{
 		api.ErrBadRequest, api.ErrUnauthorized, api.ErrForbidden, api.ErrMethodNotAllowed, api.ErrRequestTimeout, api.ErrTooLarge,
 		api.ErrMediaType, api.ErrRefused, api.ErrTooManyRequests, api.ErrInternal, api.ErrSignerUnavailable, api.ErrStoreUnavailable,
-		api.ErrBusy, tuf.ErrNotFound, tuf.ErrConflict,
+		api.ErrBusy, api.ErrUncertain, tuf.ErrNotFound, tuf.ErrConflict,
 	}
 	if len(table) != len(api.ProblemNames()) {
 		t.Errorf("%d errors for %d problems", len(table), len(api.ProblemNames()))
