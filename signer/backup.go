@@ -27,7 +27,7 @@ type BackupReport struct {
 	Identity     string `json:"identity"` // key ID
 	Repositories int    `json:"repositories"`
 	LogReport
-	KeyIncluded bool `json:"key_encryption_key_included"`
+	KeyIncluded bool `json:"keyEncryptionKeyIncluded"`
 }
 
 // Backup writes the signer's database to the new file at path, as of one moment,

@@ -14,6 +14,7 @@ import (
 // Roles of log entries that are no role's file.
 const (
 	logKey     = "key:"    // with the role: a key was made; SHA256 is its ID, Version its number
+	logForget  = "forget"  // a repository was forgotten; SHA256 is that of its root, Version its number
 	logRestore = "restore" // the signer was restored; SHA256 is that of the backup, Version its number
 )
 
@@ -169,7 +170,7 @@ func checkAgainstLog(ctx context.Context, tx *sql.Tx, e Entry) error {
 	var sha string
 	err = tx.QueryRowContext(ctx, `SELECT sha256 FROM role_file WHERE repository = $1 AND role = $2`, e.Repository, e.Role).Scan(&sha)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // a restore forgets what was signed last, and keeps the marks
+		return nil // Restore and Forget drop what was signed last, and keep the marks
 	}
 	if err == nil && sha != e.SHA256 {
 		return &LogError{e.Seq, fmt.Sprintf("%s version %d of %s is not what is kept as signed last", e.Role, e.Version, e.Repository)}

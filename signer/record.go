@@ -19,14 +19,15 @@ type known struct {
 }
 
 // A record is what the signer remembers of one repository. The zero record is
-// that of a repository it never signed for.
+// that of a repository it never signed for; of one that was forgotten, the marks
+// are there.
 type record struct {
 	generation    int64
 	snapshotMark  int64 // versions above are free
 	timestampMark int64
 	root          []byte           // newest accepted
 	roles         map[string]known // all, also root, snapshot and timestamp
-	snapshot      []byte           // last signed; nil when none was, or after a restore
+	snapshot      []byte           // last signed; nil when none was, or it was forgotten
 }
 
 // record reads what is known of repository.

@@ -123,7 +123,7 @@ log_hash at every signature), kept elsewhere, says whether the end was cut off.`
 				if err != nil {
 					return err
 				}
-				return o.print(cmd.OutOrStdout(), report, fmt.Sprintf("%d entries, the last one %s\n", report.Entries, report.Hash))
+				return o.print(cmd.OutOrStdout(), report, fmt.Sprintf("%s, the last one %s\n", count(int(report.Entries), "entry", "entries"), report.Hash))
 			})
 		},
 	})
@@ -146,11 +146,11 @@ in FILE too, and whoever has FILE is the signer.`,
 				if err != nil {
 					return err
 				}
-				text := fmt.Sprintf("%s: %d repositories, %d log entries; the key-encryption key is not in it\n", report.File, report.Repositories, report.Entries)
+				holds := fmt.Sprintf("%s: %s, %s", report.File, count(report.Repositories, "repository", "repositories"), count(int(report.Entries), "log entry", "log entries"))
 				if withKey {
-					text = fmt.Sprintf("%s: %d repositories, %d log entries, and the key-encryption key: keep it secret\n", report.File, report.Repositories, report.Entries)
+					return o.print(cmd.OutOrStdout(), report, holds+", and the key-encryption key: keep it secret\n")
 				}
-				return o.print(cmd.OutOrStdout(), report, text)
+				return o.print(cmd.OutOrStdout(), report, holds+"; the key-encryption key is not in it\n")
 			})
 		},
 	}
@@ -171,16 +171,25 @@ twice, the version marks of every repository move up by --version-gap: choose it
 larger than the number of signatures for any one repository since the backup. What
 was signed last is forgotten, and the server shows its state anew at its next
 publish or refresh. Stop the old signer for good first. Keys made after the backup
-are lost: repositories created since need new online keys in root.`,
+are lost: repositories created since need new online keys in root, and are taken by
+serve --adopt-existing only.`,
 		Args: oneArg("the backup"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := signer.Restore(cmd.Context(), o.signer(o.logger(cmd.ErrOrStderr())), args[0], gap)
 			if err != nil {
 				return err
 			}
-			return o.print(cmd.OutOrStdout(), report, fmt.Sprintf("%s: restored %d repositories, identity %s\n", o.data, report.Repositories, report.Identity))
+			return o.print(cmd.OutOrStdout(), report, fmt.Sprintf("%s: restored %s, identity %s\n", o.data, count(report.Repositories, "repository", "repositories"), report.Identity))
 		},
 	}
 	cmd.Flags().Int64Var(&gap, "version-gap", signer.DefaultVersionGap, "how far version marks move up")
 	return cmd
+}
+
+// count writes a number of things.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", many)
 }

@@ -7,6 +7,7 @@
 //	serve.go     one run, from start to the last answer; health
 //	tls.go       a private CA and certificates for the pair of signer and server
 //	data.go      identity, keys, log, backup, restore
+//	forget.go    free a repository's name
 //	memory_*.go  no core dumps
 //
 // Private keys are sealed on disk and in memory only while they sign. On Linux
@@ -92,7 +93,7 @@ goes before the file, which goes before the default.`,
 	o.register(root.PersistentFlags())
 	root.AddCommand(
 		&cobra.Command{Use: "serve", Short: "Serve (the default)", Args: noArgs, RunE: root.RunE},
-		newInit(o), newTLS(o), newIdentity(o), newKeys(o), newLog(o), newBackup(o), newRestore(o), newHealth(o),
+		newInit(o), newTLS(o), newIdentity(o), newKeys(o), newLog(o), newForget(o), newBackup(o), newRestore(o), newHealth(o),
 	)
 	return root
 }

@@ -259,6 +259,55 @@ func TestBackupAndRestoreOfTheRealProgram(t *testing.T) {
 	}
 }
 
+// A name is freed only by whoever types it, or says --yes.
+func TestForget(t *testing.T) {
+	p := newProgram(t)
+	p.must("tls", "tls")
+	s := p.serve("data")
+	eve := newPublisher(t, s.client)
+	if _, err := s.client.Sign(t.Context(), eve.request(1)); err != nil {
+		t.Fatal(err)
+	}
+	if out := p.must("backup", "one.db", "--data", "data"); !strings.Contains(out, ": 1 repository, ") {
+		t.Errorf("backup said %q", out)
+	}
+	if out := p.must("backup", "two.db", "--data", "data", "--output", "json"); !strings.Contains(out, `"keyEncryptionKeyIncluded":false`) {
+		t.Errorf("backup --output json said %q", out)
+	}
+	_ = s.kill()
+	for _, test := range []struct {
+		name, input string
+		args        []string
+		status      int
+		said        string
+	}{
+		{"not confirmed", "", []string{app}, 1, "nothing was forgotten"},
+		{"another name", "y\n", []string{app}, 1, "nothing was forgotten"},
+		{"no name", "", nil, 2, "the repository's full name"},
+		{"a name that is none", "", []string{"../x"}, 2, "is not a registry's host"},
+		{"a name that nothing was signed for", "", []string{app + "/other", "--yes"}, 1, "has signed nothing"},
+		{"confirmed", app + "\n", []string{app}, 0, "forgot root version 1; snapshots go on above version 1, timestamps above 1"},
+		{"a second time", "", []string{app, "--yes"}, 1, "has signed nothing"},
+	} {
+		cmd := p.command(append([]string{"forget", "--data", "data"}, test.args...)...)
+		cmd.Stdin = strings.NewReader(test.input)
+		said, _ := cmd.CombinedOutput()
+		if status := cmd.ProcessState.ExitCode(); status != test.status || !strings.Contains(string(said), test.said) {
+			t.Errorf("%s: exit %d, expected %d; it said: %s", test.name, status, test.status, said)
+		}
+	}
+	s = p.serve("data")
+	alice := newPublisher(t, s.client)
+	if _, err := s.client.Sign(t.Context(), alice.request(1)); err != nil {
+		t.Error(err)
+	}
+	_ = s.kill()
+	p.must("log", "verify", "--data", "data")
+	if out := p.must("forget", app, "--yes", "--data", "data", "--output", "json"); !strings.Contains(out, `"repository":"`+app+`","root":1`) {
+		t.Errorf("forget --output json said %q", out)
+	}
+}
+
 // Killed at any moment, the signer goes on from what it last made durable, and
 // gives no version of a role two contents.
 func TestKilledAtAnyMoment(t *testing.T) {
