@@ -13,9 +13,10 @@ import (
 
 // Roles of log entries that are no role's file.
 const (
-	logKey     = "key:"    // with the role: a key was made; SHA256 is its ID, Version its number
-	logForget  = "forget"  // a repository was forgotten; SHA256 is that of its root, Version its number
-	logRestore = "restore" // the signer was restored; SHA256 is that of the backup, Version its number
+	logKey     = "key:"     // with the role: a key was made; SHA256 is its ID, Version its number
+	logDropped = "dropped:" // with the role: a key that was never used was dropped; else as logKey
+	logForget  = "forget"   // a repository was forgotten; SHA256 is that of its root, Version its number
+	logRestore = "restore"  // the signer was restored; SHA256 is that of the backup, Version its number
 )
 
 // logStart is what the first entry names as the one before.

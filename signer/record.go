@@ -185,7 +185,8 @@ func (db *database) keys(ctx context.Context, repository, role string) ([]*store
 }
 
 // addKey stores a new key, beside the want keys that are there. It returns
-// tuf.ErrConflict when there is another number of them.
+// tuf.ErrConflict when there is another number of them. Where maxRepositories have
+// keys, those that nobody needed for unusedLife make room.
 func (db *database) addKey(ctx context.Context, k *storedKey, want, maxRepositories int) error {
 	public, err := k.public.MarshalJSON()
 	if err != nil {
@@ -193,9 +194,12 @@ func (db *database) addKey(ctx context.Context, k *storedKey, want, maxRepositor
 	}
 	return db.tx(ctx, "store key", func(tx *sql.Tx) error {
 		var there, repositories int
+		var number int64 // goes on where keys were dropped
 		err := tx.QueryRowContext(ctx, `
 			SELECT (SELECT COUNT(*) FROM signing_key WHERE repository = $1 AND role = $2),
-			       (SELECT COUNT(*) FROM signing_key WHERE role = $2 AND number = 1)`, k.repository, k.role).Scan(&there, &repositories)
+			       (SELECT COUNT(DISTINCT repository) FROM signing_key WHERE role = $2),
+			       (SELECT COALESCE(MAX(version), 0) + 1 FROM log WHERE repository = $1 AND role = $3)`,
+			k.repository, k.role, logKey+k.role).Scan(&there, &repositories, &number)
 		if err != nil {
 			return err
 		}
@@ -203,15 +207,21 @@ func (db *database) addKey(ctx context.Context, k *storedKey, want, maxRepositor
 			return fmt.Errorf("another process made a key for %s of %q: %w", k.role, k.repository, tuf.ErrConflict)
 		}
 		if there == 0 && repositories >= maxRepositories {
-			return &tuf.Refusal{Repository: k.repository, Rule: tuf.RuleLimit, Clause: "Signet limits",
-				Detail: fmt.Sprintf("the signer holds keys of %d repositories, which is all it may", repositories)}
+			dropped, err := dropUnused(ctx, tx, k)
+			if err != nil {
+				return err
+			}
+			if !dropped {
+				return &tuf.Refusal{Repository: k.repository, Rule: tuf.RuleLimit, Clause: "Signet limits",
+					Detail: fmt.Sprintf("the signer holds keys of %d repositories, which is all it may", repositories)}
+			}
 		}
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO signing_key (repository, role, number, public, sealed, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-			k.repository, k.role, want+1, string(public), k.sealed, k.createdAt); err != nil {
+			k.repository, k.role, number, string(public), k.sealed, k.createdAt); err != nil {
 			return err
 		}
-		_, err = appendLog(ctx, tx, Entry{Repository: k.repository, Role: logKey + k.role, Version: int64(want + 1),
+		_, err = appendLog(ctx, tx, Entry{Repository: k.repository, Role: logKey + k.role, Version: number,
 			SHA256: k.public.ID(), At: k.createdAt})
 		return err
 	})
