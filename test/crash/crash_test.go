@@ -321,8 +321,8 @@ func (p *publisher) publishUntilDead(ctx context.Context, t *testing.T, begun ch
 		done, err := p.Client.Publish(ctx, p.Repository, file)
 		if err != nil {
 			p.lost++
-			if errors.Is(err, api.ErrSignerUnavailable) && p.subject.beside {
-				return // the signer died, and the server says so
+			if (errors.Is(err, api.ErrSignerUnavailable) || errors.Is(err, api.ErrUncertain)) && p.subject.beside {
+				return // the signer died, and the server says so, or that it does not know
 			}
 			if _, answered := errors.AsType[*api.ProblemError](err); answered {
 				t.Errorf("%s: version %d was refused: %v", p.Repository, file.Version, err)
