@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
+	signerapi "github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -15,8 +17,11 @@ import (
 // since the signer signs no version twice, it has to be there before the next.
 //
 // What the signer hands back is checked like a publish: against the stored root,
-// by the delegators' keys. It tells whether the head has moved. A database restored from a backup is brought forward
-// the same way, as long as no root is missing in between.
+// by the delegators' keys, and by this server's rules for the name. A repository
+// that is not stored is never made of it, but for the publish at hand (at), or one
+// by the same root keys. It tells whether the head has moved. A database restored
+// from a backup is brought forward the same way, as long as no root is missing in
+// between.
 func (s *Server) recover(ctx context.Context, repository string, at *attempt) (moved bool, err error) {
 	head, err := s.head(ctx, repository)
 	if err != nil {
@@ -28,6 +33,9 @@ func (s *Server) recover(ctx context.Context, repository string, at *attempt) (m
 	}
 	if head.State.Timestamp.Version >= last.Timestamp.Version {
 		return false, nil // another server was faster
+	}
+	if head.Generation == 0 && !at.sameOwner(last) {
+		return false, nil // somebody else's, whom nobody has asked for
 	}
 	by := "" // whose publish it is
 	if at.made(last) {
@@ -56,10 +64,18 @@ func (s *Server) recover(ctx context.Context, repository string, at *attempt) (m
 	if err != nil {
 		return false, err
 	}
-	if _, err := tuf.CheckTree(repository, root, next.Roles, s.config.Limits); err != nil {
+	tree, err := tuf.CheckTree(repository, root, next.Roles, s.config.Limits)
+	if err != nil {
 		return false, fmt.Errorf("what the signer signed last for %s: %w", repository, err)
 	}
-	if err := checkSigned(repository, next, s.now()); err != nil && !errors.Is(err, tuf.RuleExpired) {
+	if err := s.checkLate(repository, head, changed, tree); err != nil {
+		return false, fmt.Errorf("what the signer signed last for %s: %w", repository, err)
+	}
+	signedAt, err := inDate(s.now(), root, &last.Signed)
+	if err != nil {
+		return false, err
+	}
+	if err := checkSigned(repository, next, signedAt); err != nil {
 		return false, fmt.Errorf("what the signer signed last for %s: %w", repository, err)
 	}
 	generation, err := s.commit(ctx, repository, head, next, changed, &last.Signed, by)
@@ -72,6 +88,67 @@ func (s *Server) recover(ctx context.Context, repository string, at *attempt) (m
 	s.metrics.recoveries.Inc()
 	s.log.Warn("finished what was signed but not committed", "repository", repository, "generation", generation, "versions", next.Versions(), "token", by)
 	return true, nil
+}
+
+// checkLate holds files that are committed late to the rules for a publish. They
+// may be several versions above the stored ones, since the signer knows no more
+// than the last, and may have expired since: the rules are read as of a time when
+// they were in date. Files that no role delegates to any more are left out: nobody
+// reads them, and CheckPublish takes none of them.
+func (s *Server) checkLate(repository string, head *Head, changed []tuf.File, tree map[string]*tuf.Targets) error {
+	rule := s.rule(repository)
+	rules := tuf.PublishRules{Now: s.now(), Limits: s.config.Limits, MaxLife: s.maxLife(rule), RootKeys: rule.RootKeys}
+	cur := head.State
+	cur.Roles = map[string]tuf.File{}
+	maps.Copy(cur.Roles, head.State.Roles)
+	var files []tuf.File
+	for _, file := range changed {
+		switch {
+		case file.Role == tuf.RoleRoot:
+			root, err := tuf.ReadRoot(file.Bytes)
+			if err != nil {
+				return err
+			}
+			rules.Now = before(rules.Now, root.Signed.Expires)
+		case tree[file.Role] == nil:
+			continue
+		default:
+			rules.Now = before(rules.Now, tree[file.Role].Signed.Expires)
+			cur.Roles[file.Role] = tuf.File{Role: file.Role, Version: file.Version - 1, Bytes: cur.Roles[file.Role].Bytes}
+		}
+		files = append(files, file)
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	var on *tuf.State
+	if head.Generation > 0 {
+		on = &cur
+	}
+	_, _, err := tuf.CheckPublish(repository, on, files, rules)
+	return err
+}
+
+// before returns now, or the last moment before expires.
+func before(now, expires time.Time) time.Time {
+	if last := expires.Add(-time.Second); last.Before(now) {
+		return last
+	}
+	return now
+}
+
+// inDate returns a time at which root and what was signed were all in date, the
+// present one if possible, so that expiry hides no other fault.
+func inDate(now time.Time, root *tuf.Root, signed *signerapi.Signed) (time.Time, error) {
+	timestamp, err := tuf.ReadTimestamp(signed.Timestamp.Bytes)
+	if err != nil {
+		return time.Time{}, err
+	}
+	snapshot, err := tuf.ReadSnapshot(signed.Snapshot.Bytes)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return before(before(before(now, timestamp.Signed.Expires), snapshot.Signed.Expires), root.Signed.Expires), nil
 }
 
 // nextRoot checks that data is the root that follows the stored one, or the first.

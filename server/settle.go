@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -119,6 +120,32 @@ func (a *attempt) made(last *signerapi.Last) bool {
 		}
 	}
 	return true
+}
+
+// sameOwner tells whether last is by the root keys of this attempt, all of them.
+// Its root is signed by those, so it is a publish of the same people, which never
+// was acknowledged; without it the signer could sign nothing of theirs any more.
+func (a *attempt) sameOwner(last *signerapi.Last) bool {
+	if a == nil || a.next == nil {
+		return false
+	}
+	ours, err := tuf.ReadRoot(a.next.Root.Bytes)
+	if err != nil {
+		return false
+	}
+	theirs, err := tuf.ReadRoot(last.Root)
+	if err != nil {
+		return false
+	}
+	x, y := tuf.RoleKeysOf(ours, tuf.RoleRoot), tuf.RoleKeysOf(theirs, tuf.RoleRoot)
+	ids := func(keys []*tuf.Key) map[string]bool {
+		set := map[string]bool{}
+		for _, k := range keys {
+			set[k.ID()] = true
+		}
+		return set
+	}
+	return x.Threshold == y.Threshold && maps.Equal(ids(x.Keys), ids(y.Keys))
 }
 
 // uncertain is api.ErrUncertain. The cause is for the log.
