@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,7 +100,7 @@ func TestListOfRepositories(t *testing.T) {
 		c := h.Client(token)
 		for after := ""; ; {
 			var page api.RepositoriesResponse
-			if err := c.Call(t.Context(), http.MethodGet, api.PagePath(after, 2), nil, &page); err != nil {
+			if err := c.Call(t.Context(), http.MethodGet, api.PagePath(after, 1), nil, &page); err != nil {
 				t.Fatal(err)
 			}
 			for _, r := range page.Repositories {
@@ -107,6 +108,9 @@ func TestListOfRepositories(t *testing.T) {
 			}
 			if after = page.Next; after == "" {
 				return names
+			}
+			if !slices.Contains(names, after) {
+				t.Errorf("next is %s, which was not listed", after)
 			}
 		}
 	}

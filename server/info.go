@@ -126,7 +126,7 @@ func (s *Server) postOnlineKeys(w http.ResponseWriter, r *http.Request) error {
 }
 
 // getRepositories lists the repositories that the token covers, a page at a time.
-// A page may be shorter than asked for, even empty, while there is a next one.
+// Names that it does not cover are passed over, and told nowhere.
 func (s *Server) getRepositories(w http.ResponseWriter, r *http.Request) error {
 	token, err := s.token(w, r)
 	if err != nil {
@@ -146,20 +146,29 @@ func (s *Server) getRepositories(w http.ResponseWriter, r *http.Request) error {
 	if after != "" && tuf.CheckRepository(after) != nil {
 		return fmt.Errorf("%w: after is the name of a repository", api.ErrBadRequest)
 	}
-	list, err := s.store.Repositories(r.Context(), after, limit)
-	if err != nil {
-		return err
-	}
 	page := api.RepositoriesResponse{Repositories: []api.RepositorySummary{}}
-	if len(list) == limit {
-		page.Next = list[limit-1].Repository
-	}
-	list = slices.DeleteFunc(list, func(s Summary) bool { return !covers(token, s.Repository) })
-	for _, summary := range list {
-		page.Repositories = append(page.Repositories, api.RepositorySummary{
-			Repository: summary.Repository, Generation: summary.Generation,
-			Created: summary.Created, Updated: summary.Updated, RefreshDue: summary.RefreshAt,
-		})
+	for {
+		list, err := s.store.Repositories(r.Context(), after, api.MaxPage)
+		if err != nil {
+			return err
+		}
+		for _, summary := range list {
+			after = summary.Repository
+			if !covers(token, summary.Repository) {
+				continue
+			}
+			if len(page.Repositories) == limit {
+				page.Next = page.Repositories[limit-1].Repository
+				return s.writeJSON(w, http.StatusOK, page)
+			}
+			page.Repositories = append(page.Repositories, api.RepositorySummary{
+				Repository: summary.Repository, Generation: summary.Generation,
+				Created: summary.Created, Updated: summary.Updated, RefreshDue: summary.RefreshAt,
+			})
+		}
+		if len(list) < api.MaxPage {
+			break
+		}
 	}
 	return s.writeJSON(w, http.StatusOK, page)
 }
