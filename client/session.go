@@ -223,10 +223,8 @@ func (s *session) save(ctx context.Context, x *Update, r *remote, before marks) 
 	if len(x.pending) == 0 && d.marks == before {
 		return nil
 	}
-	files := x.pending
-	x.pending = nil
 	// A caller that gave up does not undo what was seen.
-	return remembering(s.path, d.Save(context.WithoutCancel(ctx), files))
+	return remembering(s.path, d.Save(context.WithoutCancel(ctx), x.take()))
 }
 
 // offline answers from the state alone. Nothing is written but the time, where

@@ -42,6 +42,17 @@ type marks struct {
 	ETag       string    `json:"etag,omitempty"`   // of the timestamp, from Server
 	Server     string    `json:"server,omitempty"`
 	ETagFor    string    `json:"etagFor,omitempty"` // SHA-256 of the timestamp that ETag stands for
+	Stale      stale     `json:"stale,omitzero"`
+}
+
+// stale notes, before a root is written that takes online keys away, the files
+// that count no more from that root on (§5.3.11). Should this process die before
+// they are removed, they are not read again; nor are they given up before the
+// root is there.
+type stale struct {
+	Root      int64  `json:"root"`      // version
+	Timestamp string `json:"timestamp"` // SHA-256 of timestamp.json
+	Snapshot  string `json:"snapshot"`  // SHA-256 of snapshot.json
 }
 
 // errMoved says that another process saved first.
@@ -90,13 +101,87 @@ func fileOf(role string) string {
 	return name + ".json"
 }
 
-// Load returns the file of role, or nil when there is none.
+// Load returns the file of role, or nil when there is none that counts.
 func (d *Dir) Load(role string) ([]byte, error) {
+	data, err := d.read(role)
+	if err != nil || data == nil || !d.isStale(role, data) {
+		return data, err
+	}
+	return nil, nil
+}
+
+func (d *Dir) read(role string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(d.path, fileOf(role)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return data, err
+}
+
+// isStale tells whether a newer root than the one that role's file was verified
+// by makes it forgotten.
+func (d *Dir) isStale(role string, data []byte) bool {
+	note := d.marks.Stale
+	if note.Root == 0 || (role != tuf.RoleTimestamp && role != tuf.RoleSnapshot) {
+		return false
+	}
+	digest := digestHex(data)
+	return (role == tuf.RoleTimestamp && digest == note.Timestamp || role == tuf.RoleSnapshot && digest == note.Snapshot) && d.rootVersion() >= note.Root
+}
+
+// rootVersion is the version of the root that is remembered, 0 for none.
+func (d *Dir) rootVersion() int64 {
+	data, err := d.read(tuf.RoleRoot)
+	if err == nil && data != nil {
+		if root, err := tuf.ReadRoot(data); err == nil {
+			return root.Signed.Version
+		}
+	}
+	if versions := d.roots(); len(versions) > 0 { // where a damaged one is healed from
+		return versions[0]
+	}
+	return 0
+}
+
+// noteStale notes what the root of a version is about to make forgotten.
+func (d *Dir) noteStale(version int64) error {
+	note := stale{Root: version}
+	for role, digest := range map[string]*string{tuf.RoleTimestamp: &note.Timestamp, tuf.RoleSnapshot: &note.Snapshot} {
+		data, err := d.read(role)
+		if err != nil {
+			return err
+		}
+		if data == nil {
+			continue
+		}
+		*digest = digestHex(data)
+		if d.isStale(role, data) {
+			note.Root = min(note.Root, d.marks.Stale.Root) // they are stale already
+		}
+	}
+	d.marks.Stale = note
+	return nil
+}
+
+// dropStale removes what the note names, if its root is there, and then the note.
+func (d *Dir) dropStale() error {
+	for _, role := range []string{tuf.RoleTimestamp, tuf.RoleSnapshot} {
+		data, err := d.read(role)
+		if err != nil {
+			return err
+		}
+		if data == nil || !d.isStale(role, data) {
+			continue
+		}
+		if err := d.save(tuf.File{Role: role}); err != nil {
+			return err
+		}
+	}
+	if err := syncDir(d.path); err != nil {
+		return err
+	}
+	d.marks.Stale = stale{}
+	return d.writeMarks()
 }
 
 // Save writes files, and forgets those without Bytes.
@@ -118,9 +203,38 @@ func (d *Dir) Save(ctx context.Context, files []tuf.File) (err error) {
 	// The generation moves first: should this process die in the middle, the next
 	// one to save notices that it read something else.
 	d.marks.Generation++
+	var roots, gone, rest []tuf.File
+	for _, file := range files {
+		switch {
+		case file.Bytes == nil:
+			gone = append(gone, file)
+		case file.Role == tuf.RoleRoot:
+			roots = append(roots, file)
+		default:
+			rest = append(rest, file)
+		}
+	}
+	if len(gone) > 0 {
+		if err := d.noteStale(gone[0].Version); err != nil {
+			return err
+		}
+	}
 	if err := d.writeMarks(); err != nil {
 		return err
 	}
+	if err := d.saveAll(roots); err != nil {
+		return err
+	}
+	// The files that tell a step back go only when the new root is there to stay.
+	if d.marks.Stale != (stale{}) {
+		if err := d.dropStale(); err != nil {
+			return err
+		}
+	}
+	return d.saveAll(rest)
+}
+
+func (d *Dir) saveAll(files []tuf.File) error {
 	for _, file := range files {
 		if err := d.save(file); err != nil {
 			return err

@@ -31,7 +31,8 @@ type Fetched struct {
 type Store interface {
 	// Load returns the file of role that was saved last, or nil when there is none.
 	Load(role string) ([]byte, error)
-	// Save durably replaces files, in order. Nil Bytes make a role forgotten.
+	// Save durably replaces files, in order. Nil Bytes make a role
+	// forgotten, because of the root of that Version, which comes before it.
 	Save(ctx context.Context, files []tuf.File) error
 }
 
@@ -71,7 +72,8 @@ type Updater struct {
 type Update struct {
 	u       *Updater
 	trusted *tuf.Trusted
-	pending []tuf.File // verified, and to be remembered
+	pending []tuf.File // verified, and to be remembered: roots first
+	gone    []tuf.File // to be forgotten once the roots are remembered
 	roles   []string   // that were loaded, in order
 }
 
@@ -157,12 +159,11 @@ func (x *Update) roots(ctx context.Context) error {
 				return err
 			}
 		}
-		if rotated(before, x.trusted.Root()) {
-			// §5.3.11: what the old keys signed may have been fast-forwarded.
-			x.remember(tuf.File{Role: tuf.RoleTimestamp})
-			x.remember(tuf.File{Role: tuf.RoleSnapshot})
-		}
 		x.pending = append(x.pending, tuf.File{Role: tuf.RoleRoot, Version: version, Bytes: fetched.Bytes}) // §5.3.8
+		if rotated(before, x.trusted.Root()) && len(x.gone) == 0 {
+			// §5.3.11: what the old keys signed may have been fast-forwarded.
+			x.gone = []tuf.File{{Role: tuf.RoleTimestamp, Version: version}, {Role: tuf.RoleSnapshot, Version: version}}
+		}
 	}
 	return &tuf.Refusal{Repository: x.u.Repository, Role: tuf.RoleRoot, Version: x.trusted.Root().Signed.Version, Rule: tuf.RuleLimit,
 		Clause: "TUF §5.3.2", Detail: fmt.Sprintf("more than %d new roots in one update; ask again to go on from here", maxRoots)}
@@ -187,7 +188,23 @@ func (x *Update) stored(role string) ([]byte, error) {
 			return file.Bytes, nil
 		}
 	}
+	if slices.ContainsFunc(x.gone, func(f tuf.File) bool { return f.Role == role }) {
+		return nil, nil
+	}
 	return x.u.Store.Load(role)
+}
+
+// take returns what is to be saved, in order. Roots come before what they make
+// forgotten: were it the other way round, a disk that is full in between would
+// leave the old root without the files that tell a step back.
+func (x *Update) take() []tuf.File {
+	roots := 0
+	for roots < len(x.pending) && x.pending[roots].Role == tuf.RoleRoot {
+		roots++
+	}
+	files := slices.Concat(x.pending[:roots], x.gone, x.pending[roots:])
+	x.pending, x.gone = nil, nil
+	return files
 }
 
 // remember puts file among those to be saved, in place of an earlier one of its role.
@@ -382,9 +399,7 @@ func (x *Update) Save(ctx context.Context) error {
 	if len(x.pending) == 0 {
 		return nil
 	}
-	files := x.pending
-	x.pending = nil
-	return x.u.Store.Save(ctx, files)
+	return x.u.Store.Save(ctx, x.take())
 }
 
 // quote escapes a role's name where it becomes a part of a file's name or of an
