@@ -19,6 +19,9 @@ const (
 	sendTries = 4
 )
 
+// ErrUncertain says that a publish may have taken place: its answer was lost.
+var ErrUncertain = errors.New("it is not known whether it was published; the same command again finds out")
+
 // A step is one publish, built anew on every state that it finds.
 type step struct {
 	repository string
@@ -109,7 +112,7 @@ func (p *Publisher) send(ctx context.Context, repository string, files []tuf.Fil
 			return 0, err
 		case !mayBeThere(err) || try == sendTries || ctx.Err() != nil:
 			if lost || mayBeThere(err) {
-				return 0, fmt.Errorf("it is not known whether the publish of %s took place; the same command again finds out: %w", repository, err)
+				return 0, fmt.Errorf("%s: %w: %w", repository, ErrUncertain, err)
 			}
 			return 0, err
 		}

@@ -91,6 +91,8 @@ func orName(repository string) string {
 
 func hintProblem(err error) string {
 	switch {
+	case errors.Is(err, client.ErrUncertain), errors.Is(err, api.ErrUncertain): // whatever was the last that went wrong
+		return "it is not known whether it was published; the same command again finds out"
 	case errors.Is(err, tuf.ErrConflict):
 		return "someone else published first; look at what is there now, then try again"
 	case errors.Is(err, api.ErrUnauthorized):

@@ -86,7 +86,7 @@ func TestHints(t *testing.T) {
 		list = append(list, &client.ServerError{Server: "https://a.example", Trouble: trouble})
 	}
 	list = append(list,
-		tuf.ErrConflict, api.ErrUnauthorized, api.ErrForbidden, api.ErrSignerUnavailable, api.ErrStoreUnavailable, api.ErrInternal,
+		tuf.ErrConflict, client.ErrUncertain, api.ErrUncertain, api.ErrUnauthorized, api.ErrForbidden, api.ErrSignerUnavailable, api.ErrStoreUnavailable, api.ErrInternal,
 		api.ErrBusy, api.ErrTooManyRequests, client.ErrKeys, client.ErrNoServer, client.ErrAmbiguousServer,
 		&yubikey.PINError{Left: 2}, &yubikey.PINError{}, yubikey.ErrPIN, yubikey.ErrTouch, yubikey.ErrRemoved, yubikey.ErrAbsent,
 		yubikey.ErrBusy, yubikey.ErrNoDaemon, yubikey.ErrNoSupport, yubikey.ErrSlotTaken, yubikey.ErrSlotEmpty, yubikey.ErrManagementKey,
