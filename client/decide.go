@@ -36,6 +36,8 @@ func (c *Client) verify(ctx context.Context, image tuf.Image, options Options) (
 	if err != nil {
 		decision.Trusted, decision.Current, decision.Reference = false, false, ""
 		decision.Signers, decision.Tags = []string{}, nil
+		// Whoever reads the digest and forgets to read trusted must not get a yes.
+		decision.Digest = image.Digest
 		decision.Rule, decision.Reason = tuf.RuleOf(err), reasonOf(err)
 		return decision, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +46,12 @@ func targetOf(file *metadata.TargetFiles) (Target, error) {
 	return t, nil
 }
 
+// mediaTypePattern is a media type as RFC 6838, section 4.2, has it, and
+// maxMediaType its longest, 127 characters for each half.
+var mediaTypePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$`)
+
+const maxMediaType = 255
+
 // entry returns the target as an entry of targets.
 func (t Target) entry() (*metadata.TargetFiles, error) {
 	if err := CheckDigest(t.Digest); err != nil {
@@ -52,6 +59,11 @@ func (t Target) entry() (*metadata.TargetFiles, error) {
 	}
 	if t.Length < 1 {
 		return nil, shapeRefusal("TUF §4.5", "a manifest of %d bytes", t.Length)
+	}
+	// A registry says the media type, and people read it before they sign: it must
+	// not be able to say more than that.
+	if t.MediaType != "" && (len(t.MediaType) > maxMediaType || !mediaTypePattern.MatchString(t.MediaType)) {
+		return nil, shapeRefusal("RFC 6838 §4.2", "%q is no media type", clip(t.MediaType))
 	}
 	sum, err := hex.DecodeString(strings.TrimPrefix(t.Digest, "sha256:"))
 	if err != nil {

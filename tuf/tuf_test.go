@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,5 +167,14 @@ func TestPublishOneTagMore(t *testing.T) {
 	_, changed, err = tuf.CheckPublish(repository, &w.state, []tuf.File{file}, tuf.PublishRules{Now: now})
 	if err != nil || changed != nil {
 		t.Fatalf("same publish again: %v, %v", changed, err)
+	}
+}
+
+// A registry says the media type, and the publisher's screen shows it.
+func TestMediaTypeIsOne(t *testing.T) {
+	for _, media := range []string{"a/b\n  signed by alice", "application/\u200bindex", "none", "a/" + strings.Repeat("b", 300)} {
+		bad := target("x")
+		bad.MediaType = media
+		wantRule(t, tuf.SetTarget(tuf.NewTargets(1, now), repository, "1.0", bad), tuf.RuleShape)
 	}
 }
