@@ -5,7 +5,7 @@ GO      ?= go
 BIN     := bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help packages packages-demo build static demo yubikey secrets test lint bench fuzz soak clean
+.PHONY: help packages packages-demo build static demo yubikey registry secrets test lint bench fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: packages-demo ## the main job for real, then attacks on it
 yubikey: packages-demo ## plug in virtual YubiKeys, in the foreground: make yubikey ARGS="--serial 1 --serial 2"
 	@$(GO) build -o $(BIN)/ ./test/yubikey/cmd/virtual-yubikey
 	@$(BIN)/virtual-yubikey $(if $(ARGS),$(ARGS),--serial 12345678)
+
+registry: packages-demo ## run an OCI registry at localhost:5000, in the foreground, with its images in ./registry-data
+	docker-registry serve deploy/registry.yml
 
 bench: packages-demo ## measure ourselves beside the floors; prints "bench <row> <figure> bar <bar> ok|short"
 	@$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/... ./test/bench github.com/google/go-containerregistry/cmd/crane

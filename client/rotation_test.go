@@ -31,9 +31,18 @@ func TestFullDiskKeepsRollbackProtection(t *testing.T) {
 			b.repo.release()
 			block := filepath.Join(b.folder(), name)
 			b.repo.must(os.Mkdir(block, 0o700))
+			// No timestamp takes the place of the one that is to be forgotten.
+			b.server.setIntercept(func(w responseWriter, r *request) bool {
+				if !strings.HasSuffix(r.URL.Path, "/timestamp.json") {
+					return false
+				}
+				w.WriteHeader(500)
+				return true
+			})
 			if d, err := b.verify("1.0"); err == nil || d.Trusted {
 				t.Fatalf("got %+v, though nothing can be remembered", d)
 			}
+			b.server.setIntercept(nil)
 			b.repo.must(os.Remove(block))
 			now := b.repo.served()
 			b.repo.serve(old)

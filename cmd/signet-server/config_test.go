@@ -143,6 +143,17 @@ func TestWrongPermissions(t *testing.T) {
 
 func TestTokenCommands(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
+	// In the wrong folder nothing is made: a token for a database of its own would
+	// work nowhere.
+	if status, _, stderr := call(t, nil, "--data", data, "token", "list"); status != 1 || !strings.Contains(stderr, "no database") {
+		t.Errorf("without a database: exit %d %q", status, stderr)
+	}
+	if _, err := os.Stat(data); !os.IsNotExist(err) {
+		t.Errorf("token list made %s: %v", data, err)
+	}
+	if status, _, stderr := call(t, nil, "--data", data, "migrate"); status != 0 {
+		t.Fatalf("migrate: exit %d %q", status, stderr)
+	}
 	status, out, stderr := call(t, nil, "--data", data, "token", "create", "--name", "alice", "--scope", "publish,read", "--repository", "registry.example/team/*", "--expires", "30d")
 	secret := strings.TrimSpace(out)
 	if status != 0 || !regexp.MustCompile(`^signet_[a-z2-7]{16}_[a-z2-7]{52}$`).MatchString(secret) {

@@ -104,6 +104,23 @@ func openStore(ctx context.Context, o *options) (*store.DB, error) {
 	return store.Options{KeepSchema: o.keepSchema}.Open(ctx, url)
 }
 
+// openExisting opens the database for a command that changes one. In a folder
+// without the embedded database it does not make one: a token for it would work
+// nowhere, and nobody would see why.
+func openExisting(ctx context.Context, o *options) (*store.DB, error) {
+	if o.ownDatabase() {
+		if _, err := os.Stat(o.data); err == nil {
+			if err := o.needData(); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := os.Stat(filepath.Join(o.data, "signet.db")); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no database in %s: start signet-server there first, or say --data or --database", o.data)
+		}
+	}
+	return openStore(ctx, o)
+}
+
 // adminToken makes the first token of a new database in the data folder, and
 // returns its file, "" when there is none. The file comes first: a start that died
 // in between goes on with it. Once the database has tokens, none is made again,

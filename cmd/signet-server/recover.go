@@ -21,7 +21,7 @@ What it cannot bring back is said in the server's log: docs/operating.md has the
 steps for a signer that was restored too, and for roots that are missing.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			db, err := openStore(cmd.Context(), o)
+			db, err := openExisting(cmd.Context(), o)
 			if err != nil {
 				return err
 			}

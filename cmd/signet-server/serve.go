@@ -96,7 +96,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 		stop(nil)
 		running.Wait()
 	}()
-	if err := o.announce(at, stderr); err != nil {
+	if err := o.announce(ctx, at, keys, stderr); err != nil {
 		return err
 	}
 	if o.readyFile != "" {
@@ -212,8 +212,13 @@ func clientHost(configured string, addr net.Addr) string {
 
 // announce says in a few lines where the server is and what to do next, and
 // writes the ready file.
-func (o *options) announce(at ready, stderr io.Writer) error {
+func (o *options) announce(ctx context.Context, at ready, keys server.Signer, stderr io.Writer) error {
 	fmt.Fprintf(stderr, "signet-server: serving %s\n", at.URL)
+	// Publishers compare it with what signet login shows. A signer elsewhere that is
+	// down tells its identity itself.
+	if identity, err := keys.Identity(ctx); err == nil {
+		fmt.Fprintf(stderr, "  identity:     %s (of the signer; signet login shows it)\n", identity.Key.ID())
+	}
 	if at.CA != "" && at.Token != "" {
 		fmt.Fprintf(stderr, "  log in with:  signet login %s --ca %s --token-file %s\n", at.URL, at.CA, at.Token)
 	} else {

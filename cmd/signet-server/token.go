@@ -50,7 +50,7 @@ stands for characters other than /, and a last /** for everything below.`,
 			if err != nil {
 				return usageError{err}
 			}
-			db, err := openStore(cmd.Context(), o)
+			db, err := openExisting(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -145,7 +145,7 @@ func newTokenList(o *options) *cobra.Command {
 			if output != "text" && output != "json" {
 				return usageError{fmt.Errorf("--output %q: expected text or json", output)}
 			}
-			db, err := openStore(cmd.Context(), o)
+			db, err := openExisting(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -226,7 +226,7 @@ func newTokenRevoke(o *options) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			db, err := openStore(cmd.Context(), o)
+			db, err := openExisting(cmd.Context(), o)
 			if err != nil {
 				return err
 			}

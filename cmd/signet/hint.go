@@ -59,7 +59,10 @@ func hintRefused(err error) string {
 	}
 	switch refusal.Rule {
 	case tuf.RuleAnchor:
-		return "say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL"
+		if refusal.Role == tuf.RoleRoot {
+			return "either the pinned key is not the publisher's (signet trust list shows what is pinned here; compare it with what signet init printed), or somebody shows a forged repository"
+		}
+		return "a repository of yours that is new: signet init; else say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL"
 	case tuf.RuleAbsent:
 		return "do not run it; if it is yours, sign it: signet sign IMAGE; signet list " + orName(refusal.Repository) + " shows what is signed"
 	case tuf.RuleDigest:
