@@ -62,7 +62,7 @@ func hintRefused(err error) string {
 		if refusal.Role == tuf.RoleRoot {
 			return "either the pinned key is not the publisher's (signet trust list shows what is pinned here; compare it with what signet init printed), or somebody shows a forged repository"
 		}
-		return "a repository of yours that is new: signet init; else say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL"
+		return "say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL; a new repository of your own starts with signet init"
 	case tuf.RuleAbsent:
 		return "do not run it; if it is yours, sign it: signet sign IMAGE; signet list " + orName(refusal.Repository) + " shows what is signed"
 	case tuf.RuleDigest:
