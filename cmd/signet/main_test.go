@@ -219,3 +219,11 @@ func TestCommandsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// A name or value of an annotation takes no line of its own: it could look like
+// a row of the list, or a line of what is about to be signed.
+func TestAnnotationsStayOnTheirLine(t *testing.T) {
+	if got := annotations(map[string]string{"k\n9.9\tsha256:00\ttargets": "v\nw"}); strings.ContainsAny(got, "\n\t") {
+		t.Errorf("annotations print %q", got)
+	}
+}
