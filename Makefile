@@ -49,7 +49,7 @@ lint: ## gofmt, vet, staticcheck
 
 test: packages lint ## every test, race detector on, and a short slice of fuzzing
 	$(GO) test -race -timeout 15m ./...
-	@scripts/fuzz 2s
+	@scripts/fuzz 4000x
 
 fuzz: packages ## every fuzz test for a minute each: make fuzz TIME=10m
 	@scripts/fuzz $(or $(TIME),60s)
