@@ -57,6 +57,9 @@ type Config struct {
 	// StateDir keeps the sticks from one run to the next. Without it each start has
 	// new sticks.
 	StateDir string
+	// Maker attests the sticks' attestation keys. Without it the bench has one of its
+	// own, kept in StateDir if there is one.
+	Maker *card.Maker
 	// OnTouch is told of each touch request and, later, how it ended. Several sticks
 	// may tell at once.
 	OnTouch func(Touch)
@@ -67,8 +70,16 @@ type StickConfig struct {
 	Serial uint32
 	// Firmware is a version such as "5.2.7", "5.4.3" or "5.7.4", which is the default.
 	Firmware string
+	// PIN, PUK and ManagementKey are those of a new stick, the factory's where they
+	// are not given. A reset puts the factory's back.
+	PIN, PUK      string
+	ManagementKey []byte
+	// Maker attests the stick's attestation key, the bench's maker when nil.
+	Maker *card.Maker
 	// Delay is how long each use of a private key takes; a real stick needs some 100 ms.
 	Delay time.Duration
+	// TouchLimit is how long the stick waits for a touch, 15 seconds when zero.
+	TouchLimit time.Duration
 	// Absent leaves the stick out until Insert.
 	Absent bool
 }
@@ -106,9 +117,12 @@ func (b *Bench) start(config Config) error {
 	if err != nil {
 		return err
 	}
-	if config.StateDir == "" {
+	switch {
+	case config.Maker != nil:
+		b.maker = config.Maker
+	case config.StateDir == "":
 		b.maker, err = card.NewMaker()
-	} else {
+	default:
 		b.maker, err = card.LoadMaker(config.StateDir)
 	}
 	if err != nil {

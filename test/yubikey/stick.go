@@ -34,10 +34,12 @@ func newStick(b *Bench, config StickConfig, all Config) (*Stick, error) {
 		serial: config.Serial,
 		reader: friendlyName(len(b.sticks)) + " 00 00",
 		bench:  b,
-		touch:  newFinger(config.Serial, all.OnTouch),
+		touch:  newFinger(config.Serial, cmp.Or(config.TouchLimit, touchLimit), all.OnTouch),
 	}
 	settings := card.Config{
-		Serial: config.Serial, Firmware: firmware, Maker: b.maker, Touch: s.touch.wait, Delay: config.Delay,
+		Serial: config.Serial, Firmware: firmware, Maker: cmp.Or(config.Maker, b.maker),
+		Touch: s.touch.wait, Delay: config.Delay,
+		PIN: config.PIN, PUK: config.PUK, ManagementKey: config.ManagementKey,
 	}
 	if all.StateDir != "" {
 		settings.StateFile = filepath.Join(all.StateDir, fmt.Sprintf("%d.json", config.Serial))
@@ -64,7 +66,47 @@ func (s *Stick) PINTries() int {
 	return pin
 }
 
-// Reset puts the stick back to the factory's state.
+// PUKTries is how many wrong PUKs the stick still takes.
+func (s *Stick) PUKTries() int {
+	_, puk := s.card.Tries()
+	return puk
+}
+
+// APDUs is how many command APDUs the stick has answered, the links of a chain and
+// GET RESPONSE counted one by one.
+func (s *Stick) APDUs() int { return s.card.APDUs() }
+
+// SetPIN replaces the PIN, with all tries left.
+func (s *Stick) SetPIN(pin string) error { return s.card.SetPIN(pin) }
+
+// SetPUK replaces the PUK, with all tries left.
+func (s *Stick) SetPUK(puk string) error { return s.card.SetPUK(puk) }
+
+// SetManagementKey replaces the management key. Its length decides the algorithm:
+// 16 bytes are for AES-128, 32 for AES-256, and 24 for what the firmware's factory
+// uses, 3DES before 5.7 and AES-192 from then on.
+func (s *Stick) SetManagementKey(key []byte) error { return s.card.SetManagementKey(key) }
+
+// Object is what stands under a tag such as 0x5FC10A, nil when there is nothing.
+func (s *Stick) Object(tag uint32) []byte { return s.card.Object(tag) }
+
+// SetObject replaces what stands under a tag, whatever its form: a garbled
+// certificate, another attestation certificate (0x5FFF01). Nothing deletes it.
+func (s *Stick) SetObject(tag uint32, value []byte) error { return s.card.SetObject(tag, value) }
+
+// SetAttestation makes the stick attest a slot with this certificate from now on,
+// instead of the truth. Nothing brings the truth back.
+func (s *Stick) SetAttestation(slot byte, der []byte) { s.card.SetAttestation(slot, der) }
+
+// DeleteKey empties a slot; the certificate of that slot stays.
+func (s *Stick) DeleteKey(slot byte) error { return s.card.DeleteKey(slot) }
+
+// Advance sets the stick's clock forward: a touch counts for 15 seconds of it where
+// the policy is "cached".
+func (s *Stick) Advance(d time.Duration) { s.card.Advance(d) }
+
+// Reset puts the stick back to the factory's state. What SetAttestation said is
+// forgotten.
 func (s *Stick) Reset() error { return s.card.Reset() }
 
 // SetTouch says how touches are given from now on.

@@ -33,6 +33,7 @@ type Touch struct {
 // A finger is what touches one stick.
 type finger struct {
 	serial uint32
+	limit  time.Duration
 	tell   func(Touch)
 
 	mu      sync.Mutex
@@ -47,18 +48,18 @@ type pendingTouch struct {
 	given   bool
 }
 
-func newFinger(serial uint32, tell func(Touch)) *finger {
+func newFinger(serial uint32, limit time.Duration, tell func(Touch)) *finger {
 	if tell == nil {
 		tell = func(Touch) {}
 	}
-	return &finger{serial: serial, tell: tell, changed: make(chan struct{})}
+	return &finger{serial: serial, limit: limit, tell: tell, changed: make(chan struct{})}
 }
 
 // wait is called by the card.
 func (f *finger) wait(ctx context.Context, slot byte) (given bool) {
 	f.tell(Touch{Serial: f.serial, Slot: slot})
 	defer func() { f.tell(Touch{Serial: f.serial, Slot: slot, Ended: true, Given: given}) }()
-	ctx, cancel := context.WithTimeout(ctx, touchLimit)
+	ctx, cancel := context.WithTimeout(ctx, f.limit)
 	defer cancel()
 
 	mine := &pendingTouch{}

@@ -78,6 +78,11 @@ func parsePrivateKey(der []byte) (privateKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	return wrap(key)
+}
+
+// wrap takes a key of the standard library for one of the card's.
+func wrap(key any) (privateKey, error) {
 	switch key := key.(type) {
 	case *ecdsa.PrivateKey:
 		return ecdsaKey{key}, nil

@@ -33,7 +33,11 @@ func (c *Card) equip(maker *Maker) error {
 		return fmt.Errorf("certify attestation key: %w", err)
 	}
 	c.changed = true
-	c.state.keys[slotAttestation] = &slotKey{key: ecdsaKey{key}, PIN: pinNever, Touch: touchNever, Origin: originImported}
+	own, err := wrap(key)
+	if err != nil {
+		return fmt.Errorf("attestation key: %w", err)
+	}
+	c.state.keys[slotAttestation] = &slotKey{key: own, PIN: pinNever, Touch: touchNever, Origin: originImported}
 	c.state.Objects[objectAttestation] = certificateObject(der)
 	return nil
 }
@@ -44,6 +48,9 @@ func (c *Card) equip(maker *Maker) error {
 func (c *Card) attest(cmd Command) ([]byte, error) {
 	if cmd.P2 != 0 {
 		return nil, StatusWrongParameters
+	}
+	if lie, ok := c.attestations[cmd.P1]; ok {
+		return lie, nil
 	}
 	slot, maker := c.state.keys[cmd.P1], c.state.keys[slotAttestation]
 	if slot == nil || slot.Origin != originGenerated || maker == nil {
@@ -61,29 +68,53 @@ func (c *Card) attest(cmd Command) ([]byte, error) {
 	if err != nil {
 		return nil, StatusWrongData
 	}
-	issuer.SubjectKeyId = nil // real keys send no authority key identifier
-
-	serial, err := asn1.Marshal(int64(c.serial))
-	if err != nil {
-		return nil, StatusTrouble
-	}
-	template := &x509.Certificate{
-		SerialNumber: randomSerial(),
-		Subject:      name(fmt.Sprintf("YubiKey PIV Attestation %02x", cmd.P1)),
-		NotBefore:    issuer.NotBefore,
-		NotAfter:     issuer.NotAfter,
-		ExtraExtensions: []pkix.Extension{
-			{Id: yubico(3), Value: c.firmware.bytes()},
-			{Id: yubico(7), Value: serial},
-			{Id: yubico(8), Value: []byte{slot.PIN, slot.Touch}},
-			{Id: yubico(9), Value: []byte{c.formFactor}},
-		},
-	}
-	der, err = x509.CreateCertificate(rand.Reader, template, issuer, slot.key.private().Public(), signer)
+	der, err = Claim{
+		Key: slot.key.private().Public(), Slot: cmd.P1, Serial: c.serial, Firmware: c.firmware,
+		PIN: slot.PIN, Touch: slot.Touch, FormFactor: c.formFactor,
+	}.sign(issuer, signer)
 	if err != nil {
 		return nil, StatusWrongData
 	}
 	return der, nil
+}
+
+// A Claim is what an attestation says of a key.
+type Claim struct {
+	Key        crypto.PublicKey
+	Slot       byte
+	Serial     uint32
+	Firmware   Firmware
+	PIN, Touch byte // policies, as their bytes in the certificate: 1 never, 2 once or always, 3 always or cached
+	FormFactor byte
+	// Edit may change the certificate before it is signed: leave an extension out,
+	// say one twice, garble it, end it early.
+	Edit func(*x509.Certificate)
+}
+
+// sign makes the attestation, as issuer would.
+func (claim Claim) sign(issuer *x509.Certificate, key crypto.Signer) ([]byte, error) {
+	parent := *issuer
+	parent.SubjectKeyId = nil // real keys send no authority key identifier
+	serial, err := asn1.Marshal(int64(claim.Serial))
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: randomSerial(),
+		Subject:      name(fmt.Sprintf("YubiKey PIV Attestation %02x", claim.Slot)),
+		NotBefore:    parent.NotBefore,
+		NotAfter:     parent.NotAfter,
+		ExtraExtensions: []pkix.Extension{
+			{Id: yubico(3), Value: claim.Firmware.bytes()},
+			{Id: yubico(7), Value: serial},
+			{Id: yubico(8), Value: []byte{claim.PIN, claim.Touch}},
+			{Id: yubico(9), Value: []byte{claim.FormFactor}},
+		},
+	}
+	if claim.Edit != nil {
+		claim.Edit(template)
+	}
+	return x509.CreateCertificate(rand.Reader, template, &parent, claim.Key, key)
 }
 
 // name is CN=common as UTF8String, the way a YubiKey writes it.

@@ -41,6 +41,10 @@ type Config struct {
 	Delay time.Duration
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
+	// PIN, PUK and ManagementKey are those of a new card, the factory's where they
+	// are not given. RESET puts the factory's back.
+	PIN, PUK      string
+	ManagementKey []byte
 }
 
 // A Card is one YubiKey. Its methods may be called from several goroutines, but
@@ -54,11 +58,14 @@ type Card struct {
 	delay      time.Duration
 	now        func() time.Time
 
-	mu         sync.Mutex
-	state      state
-	changed    bool // state differs from what is on disk
-	session    session
-	signatures int
+	mu           sync.Mutex
+	state        state
+	changed      bool // state differs from what is on disk
+	session      session
+	signatures   int
+	apdus        int
+	ahead        time.Duration   // of the clock
+	attestations map[byte][]byte // that are told instead of the truth, by slot
 }
 
 // A session is what the card forgets when it loses power.
@@ -110,7 +117,28 @@ func New(config Config) (*Card, error) {
 			return nil, fmt.Errorf("card %d: %w", c.serial, err)
 		}
 	}
+	if err := c.personalise(config); err != nil {
+		return nil, err
+	}
 	return c, c.save()
+}
+
+// personalise gives a new card the secrets that the configuration names.
+func (c *Card) personalise(config Config) error {
+	if config.PIN != "" {
+		if err := c.SetPIN(config.PIN); err != nil {
+			return err
+		}
+	}
+	if config.PUK != "" {
+		if err := c.SetPUK(config.PUK); err != nil {
+			return err
+		}
+	}
+	if config.ManagementKey != nil {
+		return c.SetManagementKey(config.ManagementKey)
+	}
+	return nil
 }
 
 // ATR is the card's answer to reset: a YubiKey 5 over USB, which speaks T=1.
@@ -140,12 +168,13 @@ func (c *Card) Tries() (pin, puk int) {
 }
 
 // Reset puts the card back to the factory's state, as RESET does, with no need to
-// block PIN and PUK first.
+// block PIN and PUK first. What SetAttestation said is forgotten.
 func (c *Card) Reset() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wipe()
 	c.session = session{}
+	c.attestations = nil
 	return c.save()
 }
 
@@ -154,6 +183,7 @@ func (c *Card) Reset() error {
 func (c *Card) Transmit(ctx context.Context, apdu []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.apdus++
 	cmd, err := ParseCommand(apdu)
 	if err != nil {
 		return statusOf(err).bytes(nil)

@@ -149,13 +149,18 @@ func (c *Card) setManagementKey(cmd Command) ([]byte, error) {
 		return nil, StatusWrongData
 	}
 	algorithm, key := cmd.Data[0], cmd.Data[3:]
-	want := map[byte]int{algorithm3DES: 24, algorithmAES128: 16, algorithmAES192: 24, algorithmAES256: 32}[algorithm]
-	if len(key) != want || (algorithm != algorithm3DES && !c.firmware.hasAESKeys()) {
+	if !c.takes(algorithm, key) {
 		return nil, StatusWrongData
 	}
 	c.changed = true
 	c.state.Management = managementKey{algorithm, bytes.Clone(key), touch}
 	return nil, nil
+}
+
+// takes tells whether the firmware knows the algorithm and the key has its length.
+func (c *Card) takes(algorithm byte, key []byte) bool {
+	want := map[byte]int{algorithm3DES: 24, algorithmAES128: 16, algorithmAES192: 24, algorithmAES256: 32}[algorithm]
+	return len(key) == want && (algorithm == algorithm3DES || c.firmware.hasAESKeys())
 }
 
 func same(a, b []byte) bool {

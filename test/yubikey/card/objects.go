@@ -73,13 +73,16 @@ func (c *Card) putData(cmd Command) ([]byte, error) {
 		return nil, StatusNoSpace
 	}
 	c.changed = true
-	name := hex.EncodeToString(tag)
+	c.setObject(hex.EncodeToString(tag), value)
+	return nil, nil
+}
+
+func (c *Card) setObject(name string, value []byte) {
 	if len(value) == 0 {
 		delete(c.state.Objects, name)
 	} else {
 		c.state.Objects[name] = bytes.Clone(value)
 	}
-	return nil, nil
 }
 
 // certificateObject wraps a certificate as PIV stores it, not compressed.

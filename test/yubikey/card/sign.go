@@ -66,7 +66,7 @@ func (c *Card) touched(ctx context.Context, slot, policy byte) bool {
 		return true
 	}
 	last, ok := c.session.touches[slot]
-	if policy == touchCached && ok && c.now().Sub(last) < touchCache {
+	if policy == touchCached && ok && c.time().Sub(last) < touchCache {
 		return true
 	}
 	if c.touch != nil {
@@ -80,7 +80,7 @@ func (c *Card) touched(ctx context.Context, slot, policy byte) bool {
 	if c.session.touches == nil {
 		c.session.touches = make(map[byte]time.Time)
 	}
-	c.session.touches[slot] = c.now()
+	c.session.touches[slot] = c.time()
 	return true
 }
 

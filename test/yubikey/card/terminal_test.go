@@ -2,6 +2,7 @@ package card
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"strings"
 	"testing"
@@ -112,4 +113,12 @@ func (term *terminal) singly(key managementKey) string {
 	answer := command(insAuthenticate, key.Algorithm, slotManagement, tlv(tagTemplate, tlv(tagResponse, proof...)...))
 	term.want(answer, "9000")
 	return answer
+}
+
+// counter gives every touch and counts them.
+func counter(n *int) func(context.Context, byte) bool {
+	return func(context.Context, byte) bool {
+		*n++
+		return true
+	}
 }

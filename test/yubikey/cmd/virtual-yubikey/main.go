@@ -37,6 +37,7 @@ func main() {
 type options struct {
 	serials   []uint32
 	firmware  string
+	pin, puk  string
 	state     string
 	touch     string
 	readyFile string
@@ -52,6 +53,8 @@ func parse(args []string) (options, error) {
 		return err
 	})
 	flags.StringVar(&o.firmware, "firmware", "5.7.4", "`version` that the sticks have")
+	flags.StringVar(&o.pin, "pin", "", "`PIN` of sticks that are new, the factory's 123456 when not given")
+	flags.StringVar(&o.puk, "puk", "", "`PUK` of sticks that are new, the factory's 12345678 when not given")
 	flags.StringVar(&o.state, "state", "", "keep the sticks in this `folder` from one run to the next")
 	flags.StringVar(&o.touch, "touch", "auto", "`how` touches are given: auto, refuse, manual (by the enter key), or after a time such as 2s")
 	flags.StringVar(&o.readyFile, "ready-file", "", "write the path of the socket to this `file` once the sticks are there")
@@ -79,7 +82,9 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	}
 	config := yubikey.Config{StateDir: o.state, OnTouch: hand.told}
 	for _, serial := range o.serials {
-		config.Sticks = append(config.Sticks, yubikey.StickConfig{Serial: serial, Firmware: o.firmware})
+		config.Sticks = append(config.Sticks, yubikey.StickConfig{
+			Serial: serial, Firmware: o.firmware, PIN: o.pin, PUK: o.puk,
+		})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -90,7 +95,8 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	defer bench.Close()
 	for _, stick := range bench.Sticks() {
 		stick.SetTouch(hand.mode)
-		fmt.Fprintf(out, "virtual YubiKey %d, firmware %s, PIN 123456, PUK 12345678 unless changed\n", stick.Serial(), o.firmware)
+		fmt.Fprintf(out, "virtual YubiKey %d, firmware %s, PIN %s, PUK %s unless changed\n", stick.Serial(), o.firmware,
+			cmp.Or(o.pin, "123456"), cmp.Or(o.puk, "12345678"))
 	}
 	hand.takes(bench)
 	if hand.mode == yubikey.Manual && hand.delay == 0 {
