@@ -76,7 +76,9 @@ Results go to standard output, everything else to standard error.`,
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.Version = thisVersion().line()
+	root.SetVersionTemplate("signet {{.Version}}\n")
+	root.SetHelpCommand(newHelp(a))
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.output, "output", outputText, "form of results: text, or json (one object a line; errors too, on standard error)")
 	flags.StringVar(&a.configDir, "config-dir", "", "folder of trust.json and servers.json (default $XDG_CONFIG_HOME/signet)")

@@ -108,7 +108,7 @@ func aboutTarget(t tuf.Target) string {
 	case strings.Contains(t.MediaType, "manifest"):
 		parts = append(parts, "image manifest")
 	case t.MediaType != "":
-		parts = append(parts, t.MediaType)
+		parts = append(parts, clip(t.MediaType, 100))
 	}
 	parts = append(parts, fmt.Sprintf("%d bytes", t.Length))
 	if len(t.Annotations) > 0 {

@@ -113,12 +113,15 @@ func (a *app) report(err error) {
 	}
 }
 
+// maxSentence is how much of an error is told: strangers write parts of it.
+const maxSentence = 2500
+
 // sentence is err's text in one line.
 func sentence(err error) string {
 	if errors.Is(err, context.Canceled) {
-		return "stopped: " + oneLine(err.Error())
+		return "stopped: " + clip(err.Error(), maxSentence)
 	}
-	return oneLine(err.Error())
+	return clip(err.Error(), maxSentence)
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -86,7 +86,7 @@ func short(digests []string) string {
 func annotations(m map[string]string) string {
 	var list []string
 	for _, k := range sortedKeys(m) {
-		list = append(list, oneLine(k)+"="+oneLine(m[k]))
+		list = append(list, clip(k, 60)+"="+clip(m[k], 200))
 	}
 	return strings.Join(list, ", ")
 }

@@ -89,7 +89,7 @@ is shown with what the server's operator tells you (signet-signer identity).`,
 		return a.print(info, func(w io.Writer) {
 			fmt.Fprintf(w, "logged in to %s\n", info.Server)
 			if info.Token != nil {
-				fmt.Fprintf(w, "token %s may: %s, for %s\n", info.Token.Name, strings.Join(info.Token.Scopes, ", "), strings.Join(info.Token.Repositories, " "))
+				fmt.Fprintf(w, "token %s may: %s, for %s\n", clip(info.Token.Name, 100), clip(strings.Join(info.Token.Scopes, ", "), 100), clip(strings.Join(info.Token.Repositories, " "), 500))
 			}
 		})
 	})
@@ -116,7 +116,7 @@ func (a *app) logIn(ctx context.Context, server *client.Server, identity string)
 	if before, err := servers.ByURL(server.URL); err == nil && before.Identity != nil {
 		known = before.Identity.ID()
 	}
-	a.note("the signer of %s has the identity\n\n    %s\n", server.URL, fingerprint(id))
+	a.note("the signer of %s has the identity\n\n    %s\n\nin groups of eight:\n\n    %s\n", server.URL, id, fingerprint(id))
 	switch wanted := strings.ToLower(strings.NewReplacer(" ", "", ":", "", "SHA256", "", "sha256", "").Replace(identity)); {
 	case wanted != "" && wanted != id:
 		return nil, advise(fmt.Errorf("the signer of %s is not the one that --signer-identity names", server.URL), "ask the server's operator; somebody else may be answering")
@@ -124,7 +124,7 @@ func (a *app) logIn(ctx context.Context, server *client.Server, identity string)
 	case known == id:
 		a.note("it is the one that was pinned before")
 	case known != "":
-		a.note("WARNING: the one that was pinned before is\n\n    %s\n", fingerprint(known))
+		a.note("WARNING: the one that was pinned before is\n\n    %s\n", known)
 		if a.yes { // who answers beforehand did not know of it
 			return nil, advise(fmt.Errorf("the signer of %s has another identity than the one that was pinned", server.URL),
 				"ask the server's operator; if it is so, give the new one by --signer-identity")
@@ -158,7 +158,8 @@ func (a *app) logIn(ctx context.Context, server *client.Server, identity string)
 	})
 }
 
-// fingerprint groups a key ID, for eyes that compare it with another.
+// fingerprint groups a key ID, for who reads it to another. signet-signer
+// identity prints it whole, so login shows both.
 func fingerprint(id string) string {
 	var groups []string
 	for len(id) > 8 {

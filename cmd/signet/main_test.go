@@ -111,10 +111,31 @@ func TestClean(t *testing.T) {
 		"c1 \u009b31m":            "c1 \uFFFD31m",
 		"abc\u202egnp.exe":        "abc\uFFFDgnp.exe",
 		"über, 雪, not \xff UTF-8": "über, 雪, not \uFFFD UTF-8",
+		"ali\u200bce, al\u00adice":  "ali\uFFFDce, al\uFFFDice",
+		"\ufeffa\U000e0041\u3164":   "\uFFFDa\uFFFD\uFFFD",
+		"v\ufe01, j\u034fk":        "v\uFFFD, j\uFFFDk",
 	} {
 		if got := clean(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
+	}
+}
+
+// What a stranger wrote takes one line and a bounded part of it.
+func TestClip(t *testing.T) {
+	for in, want := range map[string]string{
+		"short": "short", "a\nb c": "a b c", "12345678": "12345678",
+		"123456789": "12345678... (9 characters)", "ééééééééé": "éééééééé... (9 characters)",
+	} {
+		if got := clip(in, 8); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+	if got := annotations(map[string]string{strings.Repeat("k", 5000): strings.Repeat("v", 5000)}); len(got) > 400 {
+		t.Errorf("an annotation takes %d characters of the screen", len(got))
+	}
+	if got := sentence(errors.New(strings.Repeat("no ", 5000))); len(got) > 3000 {
+		t.Errorf("an error takes %d characters of the screen", len(got))
 	}
 }
 

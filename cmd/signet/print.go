@@ -47,8 +47,9 @@ func table(w io.Writer, lines func(w io.Writer)) {
 	columns.Flush()
 }
 
-// A cleanWriter lets no control character through but newline and tab, and no
-// character that turns the direction of text. What it writes may come from
+// A cleanWriter lets no control character through but newline and tab, and none
+// that cannot be seen: those that turn the direction of text, and those of no
+// width, by which two names would look like one. What it writes may come from
 // strangers: annotations, names, a server's answer. A terminal would obey them.
 type cleanWriter struct{ w io.Writer }
 
@@ -59,11 +60,26 @@ func (c cleanWriter) Write(p []byte) (int, error) {
 
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029') {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.In(r, invisible...)) {
 			return unicode.ReplacementChar
 		}
 		return r
 	}, s)
+}
+
+// invisible are the characters that a reader does not see.
+var invisible = []*unicode.RangeTable{
+	unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector,
+}
+
+// clip puts what a stranger wrote on one line and cuts it off after n characters,
+// and says that it did: it could push everything else off the screen.
+func clip(s string, n int) string {
+	s = oneLine(s)
+	if runes := []rune(s); len(runes) > n {
+		return fmt.Sprintf("%s... (%d characters)", string(runes[:n]), len(runes))
+	}
+	return s
 }
 
 // errWriter remembers the first error, so that a full disk behind a redirected

@@ -37,6 +37,15 @@ func thisVersion() versionInfo {
 	return v
 }
 
+// line is what version and --version print.
+func (v versionInfo) line() string {
+	yubikey := "with YubiKey support"
+	if !v.YubiKey {
+		yubikey = "without YubiKey support (built without cgo)"
+	}
+	return fmt.Sprintf("%s %s %s, %s", v.Version, v.Platform, v.Go, yubikey)
+}
+
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
@@ -44,13 +53,7 @@ func newVersion(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: a.action(func(context.Context, []string) error {
 			v := thisVersion()
-			return a.print(v, func(w io.Writer) {
-				yubikey := "with YubiKey support"
-				if !v.YubiKey {
-					yubikey = "without YubiKey support (built without cgo)"
-				}
-				fmt.Fprintf(w, "signet %s %s %s, %s\n", v.Version, v.Platform, v.Go, yubikey)
-			})
+			return a.print(v, func(w io.Writer) { fmt.Fprintf(w, "signet %s\n", v.line()) })
 		}),
 	}
 }
