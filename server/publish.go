@@ -32,7 +32,9 @@ const (
 	publishWork     = 45 * time.Second // all of it, once the body is there
 	publishCommit   = 20 * time.Second // the transaction, which a client that leaves does not end
 	publishAttempts = 25               // rounds lost to other servers' publishes and refreshes
-	publishQueue    = 10 * time.Second // to wait for a slot
+	publishQueue    = 10 * time.Second // to wait for room, and again for a slot
+	publishPlaces   = 16               // publishes under way for each that is at work
+	publishBodies   = 4                // of the largest that may be under way, by their bytes
 )
 
 // postPublish takes new root, targets and signers' files.
@@ -42,16 +44,19 @@ func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	queue := time.NewTimer(publishQueue)
-	defer queue.Stop()
-	select {
-	case s.writes <- struct{}{}:
-		defer func() { <-s.writes }()
-	case <-queue.C:
-		return fmt.Errorf("%w: %d publishes at once", api.ErrBusy, cap(s.writes))
-	case <-r.Context().Done():
-		return r.Context().Err()
+	size := r.ContentLength
+	if size < 0 {
+		size = s.config.MaxBody // it does not say
 	}
+	if size > s.config.MaxBody {
+		return fmt.Errorf("%w: at most %d bytes", api.ErrTooLarge, s.config.MaxBody)
+	}
+	leave, err := s.under.enter(r.Context(), token.ID, size)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	// The body comes first: who is slow to send it takes nobody's turn to work.
 	var body api.PublishRequest
 	if err := readBody(r, &body); err != nil {
 		return err
@@ -61,9 +66,14 @@ func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 			Detail: fmt.Sprintf("%d files in one publish, of which at most %d are taken", len(body.Files), api.MaxFiles)}
 	}
 	// What follows is not the client's time any more, but ours.
-	if err := http.NewResponseController(w).SetReadDeadline(start(publishWork + publishCommit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := http.NewResponseController(w).SetReadDeadline(start(publishQueue + publishWork + publishCommit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
+	free, err := s.slot(r.Context())
+	if err != nil {
+		return err
+	}
+	defer free()
 	ctx, cancel := context.WithTimeout(r.Context(), publishWork)
 	defer cancel()
 	done, err := s.publish(ctx, token, repository, body.Metadata())
@@ -73,6 +83,20 @@ func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.log.Info("published", "repository", repository, "generation", done.Generation, "versions", done.Versions, "token", token.ID)
 	return s.writeJSON(w, http.StatusOK, done)
+}
+
+// slot waits for a place to work.
+func (s *Server) slot(ctx context.Context) (free func(), err error) {
+	queue := time.NewTimer(publishQueue)
+	defer queue.Stop()
+	select {
+	case s.writes <- struct{}{}:
+		return func() { <-s.writes }, nil
+	case <-queue.C:
+		return nil, fmt.Errorf("%w: %d publishes at once", api.ErrBusy, cap(s.writes))
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // publish checks files against the head, has the signer sign, and moves the head

@@ -31,7 +31,7 @@ func (s *Server) table() []route {
 		{"/tuf/{repository:.+}/{file:[^/]+}", get, 0, short, 0, s.getFile},
 		{"/v1/server", get, 0, short, 0, s.getServer},
 		{"/v1/token", get, 0, short, 0, s.getToken},
-		{"/v1/publish/{repository:.+}", post, s.config.MaxBody, s.config.BodyWait, publishQueue + publishWork + publishCommit, s.postPublish},
+		{"/v1/publish/{repository:.+}", post, s.config.MaxBody, s.config.BodyWait, 2*publishQueue + publishWork + publishCommit, s.postPublish},
 		{"/v1/online-keys/{repository:.+}", post, api.MaxSmallBody, short, short, s.postOnlineKeys},
 		{"/v1/repositories", get, 0, short, 0, s.getRepositories},
 		{"/v1/repositories/{repository:.+}", get, 0, short, 0, s.getRepository},

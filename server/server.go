@@ -55,6 +55,7 @@ type Server struct {
 	metrics *metrics
 	rates   *rates
 	reads   chan struct{} // a slot for each request at work
+	under   *gate         // publishes under way: arriving, waiting or at work
 	writes  chan struct{} // a slot for each publish at work
 	turns   turns
 	fresh   freshness
@@ -87,6 +88,7 @@ func New(c Config) *Server {
 		metrics: newMetrics(c.Version),
 		rates:   newRates(c.Rates),
 		reads:   make(chan struct{}, c.MaxReads),
+		under:   newGate(min(publishPlaces*c.MaxWrites, max(c.MaxReads/2, 1)), publishBodies*c.MaxBody, publishQueue),
 		writes:  make(chan struct{}, c.MaxWrites),
 		turns:   newTurns(),
 		fresh:   freshness{known: map[string]*timestampInfo{}, asking: make(chan struct{}, 4)},
