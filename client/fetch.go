@@ -200,6 +200,8 @@ func (r *remote) trouble(a *answer, what string) error {
 		e.Trouble, e.Detail = TroubleNotFound, "it has no "+what
 	case a.status/100 == 3:
 		e.Trouble, e.Detail = TroubleRedirect, fmt.Sprintf("it redirects (%d), which is not followed", a.status)
+	case a.status == http.StatusUnauthorized && r.token != "":
+		e.Detail = "it does not take the token: " + e.Err.Error()
 	case a.status == http.StatusUnauthorized:
 		e.Detail = "it asks for a token"
 	default:

@@ -160,6 +160,12 @@ func (e *examination) anchors(ctx context.Context, servers client.Servers) {
 	if len(anchors) == 0 {
 		e.warn("anchors", "signet trust add PATTERN --root-key KEY --server URL", "none is set: nothing can be verified")
 	}
+	for _, server := range servers {
+		if anchor := otherCA(servers, anchors, server.URL); anchor != nil {
+			e.warn("server "+server.URL, fmt.Sprintf("repeat the anchor's signet trust add with --ca FILE --replace, or signet login %s --ca FILE, whichever is out of date", server.URL),
+				"login and the anchor for %s have different CAs for it", anchor.Pattern)
+		}
+	}
 	verifier := client.New(e.app.clientConfig(anchors, servers))
 	for _, anchor := range anchors {
 		if strings.ContainsAny(anchor.Pattern, "*?") {

@@ -93,6 +93,7 @@ type problem struct {
 func (a *app) report(err error) {
 	seen := map[string]bool{}
 	for _, err := range flatten(err) {
+		err = a.explainCA(err)
 		p := problem{Error: sentence(err), Rule: tuf.RuleOf(err), Hint: hint(err), Exit: exitCode(err)}
 		if seen[p.Error] {
 			continue

@@ -99,7 +99,7 @@ func hintProblem(err error) string {
 	case errors.Is(err, tuf.ErrConflict):
 		return "someone else published first; look at what is there now, then try again"
 	case errors.Is(err, api.ErrUnauthorized):
-		return "signet login URL --token-file FILE, with a token that the server knows and that has not expired"
+		return "signet login URL --token-file FILE, with a token that the server knows and that is neither expired nor revoked"
 	case errors.Is(err, api.ErrForbidden):
 		return "ask the server's operator for a token with the scope and the names that this needs (signet-server token create)"
 	case errors.Is(err, api.ErrRefused):

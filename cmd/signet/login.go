@@ -196,4 +196,43 @@ func newLogout(a *app) *cobra.Command {
 	}
 }
 
+// explainCA tells, of a server whose certificate is not believed, that this
+// machine knows two CAs for it: publishing goes by login's, verifying by the
+// anchor's, and one of them may be out of date.
+func (a *app) explainCA(err error) error {
+	trouble, ok := errors.AsType[*client.ServerError](err)
+	if !ok || trouble.Trouble != client.TroubleCA {
+		return err
+	}
+	servers, serversErr := client.LoadServers(a.serversFile())
+	anchors, anchorsErr := a.anchors()
+	if serversErr != nil || anchorsErr != nil {
+		return err
+	}
+	if anchor := otherCA(servers, anchors, trouble.Server); anchor != nil {
+		return advise(err, "login and the trust anchor for %s have different CAs for this server; if login's is the right one, repeat the anchor's signet trust add with --ca FILE --replace, else signet login %s --ca FILE",
+			anchor.Pattern, trouble.Server)
+	}
+	return err
+}
+
+// otherCA returns an anchor that has another CA for a server than login.
+func otherCA(servers client.Servers, anchors client.Anchors, url string) *client.Anchor {
+	login, err := servers.ByURL(url)
+	if err != nil {
+		return nil
+	}
+	for i, anchor := range anchors {
+		if strings.TrimSpace(anchor.CA) == strings.TrimSpace(login.CA) {
+			continue
+		}
+		for _, server := range anchor.Servers {
+			if sameAddress(server, url) {
+				return &anchors[i]
+			}
+		}
+	}
+	return nil
+}
+
 func trimSlash(s string) string { return strings.TrimRight(s, "/") }

@@ -106,13 +106,13 @@ func TestHints(t *testing.T) {
 
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain, tab\tand line\n":  "plain, tab\tand line\n",
-		"\x1b]0;title\x07":        "\uFFFD]0;title\uFFFD",
-		"c1 \u009b31m":            "c1 \uFFFD31m",
-		"abc\u202egnp.exe":        "abc\uFFFDgnp.exe",
-		"über, 雪, not \xff UTF-8": "über, 雪, not \uFFFD UTF-8",
-		"ali\u200bce, al\u00adice":  "ali\uFFFDce, al\uFFFDice",
-		"\ufeffa\U000e0041\u3164":   "\uFFFDa\uFFFD\uFFFD",
+		"plain, tab\tand line\n":   "plain, tab\tand line\n",
+		"\x1b]0;title\x07":         "\uFFFD]0;title\uFFFD",
+		"c1 \u009b31m":             "c1 \uFFFD31m",
+		"abc\u202egnp.exe":         "abc\uFFFDgnp.exe",
+		"über, 雪, not \xff UTF-8":  "über, 雪, not \uFFFD UTF-8",
+		"ali\u200bce, al\u00adice": "ali\uFFFDce, al\uFFFDice",
+		"\ufeffa\U000e0041\u3164":  "\uFFFDa\uFFFD\uFFFD",
 		"v\ufe01, j\u034fk":        "v\uFFFD, j\uFFFDk",
 	} {
 		if got := clean(in); got != want {

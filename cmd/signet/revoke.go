@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/tuf"
 )
 
 func newRevoke(a *app) *cobra.Command {
@@ -55,7 +56,11 @@ cannot reach the server, at the latest when the timestamp expires.
 				return nil, err
 			}
 			request.Signers = ring.lazy(chosen) // none, when nothing is signed: Revoke says so
-			return p.Revoke(ctx, request)
+			published, err := p.Revoke(ctx, request)
+			if tuf.RuleOf(err) == tuf.RuleAbsent {
+				err = advise(err, "nobody's verify takes it; signet list %s shows what is signed", image.Repository)
+			}
+			return published, err
 		}, fmt.Sprintf("revoked %s", image))
 	})
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,7 @@ import (
 
 func newTrustAdd(a *app) *cobra.Command {
 	var anchor client.Anchor
-	var rootKeys []string
+	var rootKeys, servers []string
 	var caFile string
 	var replace bool
 	cmd := &cobra.Command{
@@ -38,7 +39,8 @@ public key in PEM, or by the PEM itself. All of them must have signed, unless
 	flags.StringArrayVar(&rootKeys, "root-key", nil, "a root `key` to trust: key ID, PEM file or PEM (may be given several times)")
 	flags.IntVar(&anchor.Threshold, "threshold", 0, "how many of the root keys must have signed (default: all that are given)")
 	flags.StringVar(&anchor.RootSHA256, "root-sha256", "", "trust the very root file with this SHA-256, in place of root keys")
-	flags.StringVar(&caFile, "ca", "", "PEM `file` of the only authorities that may vouch for the server")
+	flags.StringArrayVar(&servers, "server", nil, "where the metadata is fetched from: the base `address` of a server or mirror (may be given several times: when one does not answer or misbehaves, the next is asked; default: the one that somebody logged in to)")
+	flags.StringVar(&caFile, "ca", "", "PEM `file` of the only authorities that may vouch for the servers")
 	flags.Int64Var(&anchor.MinRoot, "min-root", 0, "the lowest root `version` that is accepted")
 	flags.Int64Var(&anchor.MinTargets, "min-targets", 0, "the lowest targets `version` that is accepted")
 	flags.BoolVar(&anchor.PlainHTTP, "allow-http", false, "allow http:// to other than this machine")
@@ -56,7 +58,7 @@ public key in PEM, or by the PEM itself. All of them must have signed, unless
 			}
 			anchor.RootKeys = append(anchor.RootKeys, id)
 		}
-		if err := a.anchorServer(&anchor, caFile); err != nil {
+		if err := a.anchorServers(&anchor, servers, caFile); err != nil {
 			return err
 		}
 		if err := anchor.Check(); err != nil {
@@ -70,9 +72,10 @@ public key in PEM, or by the PEM itself. All of them must have signed, unless
 	return cmd
 }
 
-// anchorServer fills in where an anchor's metadata is fetched from: --server and
-// --ca, or else the one server that somebody logged in to for these names.
-func (a *app) anchorServer(anchor *client.Anchor, caFile string) error {
+// anchorServers fills in where an anchor's metadata is fetched from: the given
+// servers and CA, or else the one server that somebody logged in to for these
+// names. What login knows of the first one is taken over.
+func (a *app) anchorServers(anchor *client.Anchor, given []string, caFile string) error {
 	if caFile != "" {
 		ca, err := os.ReadFile(caFile)
 		if err != nil {
@@ -85,9 +88,14 @@ func (a *app) anchorServer(anchor *client.Anchor, caFile string) error {
 		return err
 	}
 	var known *client.Server
-	if a.server != "" {
-		anchor.Servers = []string{a.server}
-		known, err = servers.ByURL(a.server)
+	if len(given) > 0 {
+		for i, url := range given {
+			if slices.ContainsFunc(given[:i], func(other string) bool { return sameAddress(url, other) }) {
+				return usagef("--server %s is given twice", url)
+			}
+		}
+		anchor.Servers = given
+		known, err = servers.ByURL(given[0])
 	} else {
 		known, err = servers.For(anyName(anchor.Pattern))
 		if err != nil {
@@ -97,6 +105,8 @@ func (a *app) anchorServer(anchor *client.Anchor, caFile string) error {
 	}
 	if err == nil && anchor.CA == "" {
 		anchor.CA = known.CA
+	} else if err == nil && strings.TrimSpace(known.CA) != strings.TrimSpace(anchor.CA) {
+		a.note("warning: login knows another CA for %s than --ca gives; publishing goes by login's", known.URL)
 	}
 	if err == nil && known.PlainHTTP {
 		anchor.PlainHTTP = true

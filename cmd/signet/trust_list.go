@@ -140,7 +140,11 @@ func (a *app) firstUse(ctx context.Context, verifier *client.Client, image tuf.I
 		}
 	}
 	like := client.Anchor{Pattern: image.Repository}
-	if err := a.anchorServer(&like, caFile); err != nil {
+	var servers []string
+	if a.server != "" {
+		servers = []string{a.server}
+	}
+	if err := a.anchorServers(&like, servers, caFile); err != nil {
 		return err
 	}
 	anchor, err := verifier.FirstUse(ctx, image.Repository, like)
