@@ -52,17 +52,17 @@ func NewRoot(spec RootSpec) (*Root, error) {
 	root.Signed.SpecVersion = SpecVersion
 	root.Signed.Version = spec.Version
 	root.Signed.UnrecognizedFields = map[string]any{MemberRepository: spec.Repository}
-	SetAttestations(root, spec.Attestations)
 	for name, keys := range map[string]RoleKeys{RoleRoot: spec.Root, RoleTargets: spec.Targets, RoleSnapshot: spec.Snapshot, RoleTimestamp: spec.Timestamp} {
 		if err := SetRoleKeys(root, name, keys); err != nil {
 			return nil, err
 		}
 	}
+	SetAttestations(root, spec.Attestations)
 	return root, nil
 }
 
 // SetRoleKeys makes keys those of a top-level role, in place of what root listed.
-// Keys that no role lists any more leave the root.
+// Keys that no role lists any more leave the root, with their attestations.
 func SetRoleKeys(root *Root, role string, keys RoleKeys) error {
 	if keys.Threshold == 0 {
 		keys.Threshold = 1
@@ -97,6 +97,7 @@ func SetRoleKeys(root *Root, role string, keys RoleKeys) error {
 			delete(root.Signed.Keys, id)
 		}
 	}
+	SetAttestations(root, Attestations(root))
 	return nil
 }
 
@@ -139,40 +140,6 @@ func keysOf(ids []string, keys map[string]*metadata.Key) []*Key {
 		}
 	}
 	return list
-}
-
-// SetAttestations puts the attestations of keys into signed root; nil removes
-// the member.
-func SetAttestations(root *Root, attestations map[string][]string) {
-	delete(root.Signed.UnrecognizedFields, MemberAttestations)
-	if len(attestations) == 0 {
-		return
-	}
-	member := map[string]any{}
-	for id, chain := range attestations {
-		list := make([]any, len(chain))
-		for i, certificate := range chain {
-			list[i] = certificate
-		}
-		member[id] = list
-	}
-	root.Signed.UnrecognizedFields[MemberAttestations] = member
-}
-
-// Attestations returns what SetAttestations put there: PEM certificates by key
-// ID. What has another form is left out. Nothing of it is verified here.
-func Attestations(root *Root) map[string][]string {
-	member, _ := root.Signed.UnrecognizedFields[MemberAttestations].(map[string]any)
-	attestations := map[string][]string{}
-	for id, value := range member {
-		list, _ := value.([]any)
-		for _, certificate := range list {
-			if s, ok := certificate.(string); ok {
-				attestations[id] = append(attestations[id], s)
-			}
-		}
-	}
-	return attestations
 }
 
 // RepositoryOf returns the repository that a root says it is for, or "".

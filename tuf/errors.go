@@ -48,6 +48,16 @@ const (
 	RuleCompare    Rule = "compare"      // the registry serves something else
 )
 
+// The rules for keys that have to be in hardware, which package attestation checks.
+const (
+	RuleNotAttested         Rule = "not-attested"         // no attestation travels with the key: a file key, an imported one, or it was left out
+	RuleAttestationChain    Rule = "attestation-chain"    // a wrong, forged or garbled chain, or one that leads to no root that is trusted
+	RuleAttestationExpired  Rule = "attestation-expired"  // a chain that does not hold at this time
+	RuleAttestationKey      Rule = "attestation-key"      // another key is attested
+	RuleAttestationPolicy   Rule = "attestation-policy"   // a lesser touch or PIN policy than is demanded
+	RuleAttestationFirmware Rule = "attestation-firmware" // older firmware than is demanded
+)
+
 // A Refusal is a verdict: the metadata, or what it says, is not to be trusted.
 type Refusal struct {
 	Repository string // canonical name, "" when not known

@@ -304,6 +304,9 @@ func (p *publish) checkRootProfile() error {
 	if err := p.checkKeys(RoleRoot, signed.Version, signed.Keys); err != nil {
 		return err
 	}
+	if err := p.checkAttestations(RoleRoot, signed.Version, signed.UnrecognizedFields, signed.Keys); err != nil {
+		return err
+	}
 	listed := map[string]bool{}
 	for name, role := range signed.Roles {
 		if !IsTopLevel(name) {
@@ -453,6 +456,9 @@ func (p *publish) checkRole(role string, parent *Targets, within []metadata.Dele
 		if err := checkTargets(p.repository, role, targets); err != nil {
 			return err
 		}
+		if err := p.checkAttestations(role, version, targets.Signed.UnrecognizedFields, signersKeys(targets)); err != nil {
+			return err
+		}
 	}
 	for path := range targets.Signed.Targets {
 		for _, delegation := range within {
@@ -497,31 +503,6 @@ func (p *publish) checkDelegations(role string, targets *Targets, within []metad
 	}
 	return nil
 }
-
-// checkTagPattern refuses a path of a delegation that is not one of the two forms
-// of a tag pattern P, REPOSITORY:P and REPOSITORY:P@sha256:*, or whose other form
-// is missing from all.
-func checkTagPattern(repository, pattern string, all []string) error {
-	tags, ours := strings.CutPrefix(pattern, repository+":")
-	if !ours || tags == "" {
-		return fmt.Errorf("the pattern %q is not of this repository", clip(pattern))
-	}
-	tags, isRecord := strings.CutSuffix(tags, recordPattern)
-	if plain := strings.NewReplacer("*", "x", "?", "x").Replace(tags); CheckTag(plain) != nil {
-		return fmt.Errorf("%q is not a pattern of tags: a tag in which '*' and '?' stand for other characters", clip(pattern))
-	}
-	other := repository + ":" + tags
-	if !isRecord {
-		other += recordPattern
-	}
-	if !slices.Contains(all, other) {
-		return fmt.Errorf("the pattern %q stands without %q: a tag and the records of its digests go together", clip(pattern), clip(other))
-	}
-	return nil
-}
-
-// recordPattern makes a tag pattern that of the records under these tags.
-const recordPattern = "@sha256:*"
 
 // result builds the next state from the files that were checked, with signatures
 // that count for nothing taken off.

@@ -232,5 +232,30 @@ func checkTargets(repository, role string, md *Targets) error {
 	return nil
 }
 
+// checkTagPattern refuses a path of a delegation that is not one of the two forms
+// of a tag pattern P, REPOSITORY:P and REPOSITORY:P@sha256:*, or whose other form
+// is missing from all.
+func checkTagPattern(repository, pattern string, all []string) error {
+	tags, ours := strings.CutPrefix(pattern, repository+":")
+	if !ours || tags == "" {
+		return fmt.Errorf("the pattern %q is not of this repository", clip(pattern))
+	}
+	tags, isRecord := strings.CutSuffix(tags, recordPattern)
+	if plain := strings.NewReplacer("*", "x", "?", "x").Replace(tags); CheckTag(plain) != nil {
+		return fmt.Errorf("%q is not a pattern of tags: a tag in which '*' and '?' stand for other characters", clip(pattern))
+	}
+	other := repository + ":" + tags
+	if !isRecord {
+		other += recordPattern
+	}
+	if !slices.Contains(all, other) {
+		return fmt.Errorf("the pattern %q stands without %q: a tag and the records of its digests go together", clip(pattern), clip(other))
+	}
+	return nil
+}
+
+// recordPattern makes a tag pattern that of the records under these tags.
+const recordPattern = "@sha256:*"
+
 // utc drops what TUF's date form cannot say (§4.2): zone and fractions.
 func utc(at time.Time) time.Time { return at.UTC().Truncate(time.Second) }

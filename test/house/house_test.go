@@ -60,15 +60,16 @@ func list(t *testing.T, env []string, args ...string) []pkg {
 // tests; test code may import all.
 var mayImport = map[string][]string{
 	"tuf":              nil,
+	"attestation":      {"tuf"},
 	"migrations":       nil,
 	"keystore":         {"tuf"},
-	"keystore/yubikey": {"tuf", "keystore"},
+	"keystore/yubikey": {"tuf", "keystore", "attestation"},
 	"server/api":       {"tuf"},
 	"signer/api":       {"tuf"},
 	"server/store":     {"tuf", "server/api", "migrations"},
-	"client":           {"tuf", "server/api", "signer/api"},
+	"client":           {"tuf", "server/api", "signer/api", "attestation"},
 	"client/registry":  {"tuf", "client"},
-	"server":           {"tuf", "server/api", "signer/api"},
+	"server":           {"tuf", "server/api", "signer/api", "attestation"},
 	"signer":           {"tuf", "signer/api"},
 }
 
