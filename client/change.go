@@ -3,9 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"time"
 
 	"github.com/signet-trust/signet/tuf"
 )
@@ -14,38 +11,11 @@ import (
 // will be signed and compared with what was verified just before.
 type Change struct {
 	Repository string       `json:"repository"`
-	New        bool         `json:"new"`               // the repository is created
-	Rebased    bool         `json:"rebased"`           // somebody else published since this was asked first: this is the new state of affairs
-	Files      []FileChange `json:"files"`             // in the order in which they are signed
-	Expired    []string     `json:"expired,omitempty"` // roles that have expired, which verifiers refuse until they are renewed
-}
-
-// A FileChange is one file of a Change.
-type FileChange struct {
-	Role       string            `json:"role"`
-	Version    int64             `json:"version"`
-	Expires    time.Time         `json:"expires"`
-	WasExpires *time.Time        `json:"wasExpires,omitempty"` // nil for a role's first file
-	Targets    []tuf.Change      `json:"targets,omitempty"`    // what happens to target paths
-	Keys       []KeyChange       `json:"keys,omitempty"`       // what happens to roles' keys
-	Thresholds []ThresholdChange `json:"thresholds,omitempty"`
-	SignedBy   []string          `json:"signedBy"` // IDs of the keys that will sign
-	SHA256     string            `json:"sha256"`   // of the bytes that will be signed
-	Payload    []byte            `json:"-"`        // the bytes that will be signed
-}
-
-// A KeyChange is a key that a role gets or loses.
-type KeyChange struct {
-	Role  string   `json:"role"`
-	Key   *tuf.Key `json:"key"`
-	Added bool     `json:"added"` // else removed
-}
-
-// A ThresholdChange is a role's new threshold.
-type ThresholdChange struct {
-	Role string `json:"role"`
-	Old  int    `json:"old"` // 0: the role is new
-	New  int    `json:"new"`
+	New        bool         `json:"new"`                // the repository is created
+	Rebased    bool         `json:"rebased"`            // somebody else published since this was asked first: this is the new state of affairs
+	Files      []FileChange `json:"files"`              // in the order in which they are signed
+	Expired    []string     `json:"expired,omitempty"`  // roles that have expired, which verifiers refuse until they are renewed
+	Warnings   []string     `json:"warnings,omitempty"` // what whoever agrees should know besides
 }
 
 // A ConfirmFunc is shown what is about to be signed. An error stops the publish
@@ -61,6 +31,8 @@ type draft struct {
 	oldRoot    *tuf.Root    // nil: the first
 	oldTargets *tuf.Targets // nil: the first
 	signers    []tuf.Signer
+	missing    []*KeysError // with Publisher.DryRun: the signatures that nobody can make yet
+	warnings   []string
 	payload    []byte // what was shown, and is signed
 	file       []byte // what was sent
 }
@@ -77,98 +49,6 @@ func (d *draft) encodePayload() ([]byte, error) {
 		return tuf.Payload(d.root)
 	}
 	return tuf.Payload(d.targets)
-}
-
-// change settles the bytes to be signed, decodes them again and tells what they
-// say against what was there.
-func (d *draft) change() (FileChange, error) {
-	var err error
-	if d.payload, err = d.encodePayload(); err != nil {
-		return FileChange{}, err
-	}
-	c := FileChange{Role: d.role, SHA256: digestHex(d.payload), Payload: d.payload, SignedBy: []string{}}
-	for _, signer := range d.signers {
-		c.SignedBy = append(c.SignedBy, signer.Key().ID())
-	}
-	file := slices.Concat([]byte(`{"signatures":[],"signed":`), plainJSON(d.payload), []byte("}"))
-	var before, after map[string]tuf.RoleKeys
-	if d.root != nil {
-		root, err := tuf.ReadRoot(file)
-		if err != nil {
-			return FileChange{}, fmt.Errorf("what would be signed as %s cannot be read: %w", d.role, err)
-		}
-		c.Version, c.Expires, after = root.Signed.Version, root.Signed.Expires, topLevelKeys(root)
-		if d.oldRoot != nil {
-			c.WasExpires, before = &d.oldRoot.Signed.Expires, topLevelKeys(d.oldRoot)
-		}
-	} else {
-		targets, err := tuf.ReadTargets(file)
-		if err != nil {
-			return FileChange{}, fmt.Errorf("what would be signed as %s cannot be read: %w", d.role, err)
-		}
-		c.Version, c.Expires, after = targets.Signed.Version, targets.Signed.Expires, signerKeys(targets)
-		c.Targets = tuf.Diff(d.oldTargets, targets)
-		if d.oldTargets != nil {
-			c.WasExpires, before = &d.oldTargets.Signed.Expires, signerKeys(d.oldTargets)
-		}
-	}
-	c.compareKeys(before, after)
-	return c, nil
-}
-
-// plainJSON returns canonical JSON as JSON: canonical form leaves control
-// characters in strings raw (the line ends of a PEM, say), and has none elsewhere.
-func plainJSON(canonical []byte) []byte {
-	var plain []byte
-	for _, c := range canonical {
-		if c < ' ' {
-			plain = fmt.Appendf(plain, `\u%04x`, c)
-			continue
-		}
-		plain = append(plain, c)
-	}
-	return plain
-}
-
-func topLevelKeys(root *tuf.Root) map[string]tuf.RoleKeys {
-	keys := map[string]tuf.RoleKeys{}
-	for role := range root.Signed.Roles {
-		keys[role] = tuf.RoleKeysOf(root, role)
-	}
-	return keys
-}
-
-func signerKeys(targets *tuf.Targets) map[string]tuf.RoleKeys {
-	keys := map[string]tuf.RoleKeys{}
-	if targets.Signed.Delegations != nil {
-		for _, role := range targets.Signed.Delegations.Roles {
-			keys[role.Name], _ = tuf.SignerKeysOf(targets, role.Name)
-		}
-	}
-	return keys
-}
-
-// compareKeys notes which roles get or lose keys, or another threshold.
-func (c *FileChange) compareKeys(before, after map[string]tuf.RoleKeys) {
-	roles := map[string]tuf.RoleKeys{}
-	maps.Copy(roles, before)
-	maps.Copy(roles, after)
-	for _, role := range slices.Sorted(maps.Keys(roles)) {
-		was, is := before[role], after[role]
-		for _, key := range was.Keys {
-			if !slices.ContainsFunc(is.Keys, key.Equal) {
-				c.Keys = append(c.Keys, KeyChange{Role: role, Key: key})
-			}
-		}
-		for _, key := range is.Keys {
-			if !slices.ContainsFunc(was.Keys, key.Equal) {
-				c.Keys = append(c.Keys, KeyChange{Role: role, Key: key, Added: true})
-			}
-		}
-		if was.Threshold != is.Threshold {
-			c.Thresholds = append(c.Thresholds, ThresholdChange{Role: role, Old: was.Threshold, New: is.Threshold})
-		}
-	}
 }
 
 // signShown signs the very bytes that were decoded and shown.

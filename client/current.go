@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -21,7 +22,9 @@ type current struct {
 	names      []string // of targets and the signers, in the order of the search
 	roles      map[string]currentRole
 	versions   map[string]int64
-	expired    []string // roles that have expired
+	listed     map[string]int64 // versions by what the snapshot lists: roles that were removed, too
+	expired    []string         // roles that have expired
+	warnings   []string         // what whoever signs has to know of what is there
 }
 
 // currentRole is targets or a signer.
@@ -86,7 +89,8 @@ func fresh(x *Update, now time.Time) error {
 // newCurrent reads every role.
 func newCurrent(ctx context.Context, x *Update, repository string) (*current, error) {
 	t := x.trusted
-	cur := &current{repository: repository, rootBytes: t.Bytes(tuf.RoleRoot), roles: map[string]currentRole{}, versions: map[string]int64{}}
+	cur := &current{repository: repository, rootBytes: t.Bytes(tuf.RoleRoot), roles: map[string]currentRole{},
+		versions: map[string]int64{}, listed: map[string]int64{}}
 	var err error
 	if cur.root, err = tuf.ReadRoot(cur.rootBytes); err != nil {
 		return nil, err
@@ -94,6 +98,11 @@ func newCurrent(ctx context.Context, x *Update, repository string) (*current, er
 	cur.versions[tuf.RoleRoot] = cur.root.Signed.Version
 	cur.versions[tuf.RoleTimestamp] = t.Timestamp().Signed.Version
 	cur.versions[tuf.RoleSnapshot] = t.Snapshot().Signed.Version
+	for name, meta := range t.Snapshot().Signed.Meta {
+		if role, ok := strings.CutSuffix(name, ".json"); ok {
+			cur.listed[role] = meta.Version
+		}
+	}
 	err = x.Walk(ctx, func(role, delegator string, targets *tuf.Targets) error {
 		r := currentRole{delegator: delegator, bytes: t.Bytes(role), targets: targets, keys: tuf.RoleKeysOf(cur.root, tuf.RoleTargets)}
 		if parent := t.Role(delegator); parent != nil {
@@ -165,36 +174,4 @@ func (c *current) mayList(role, path string) bool {
 		role = r.delegator
 	}
 	return true
-}
-
-// ErrKeys says that the keys given are not those that a step needs.
-var ErrKeys = errors.New("the keys given do not fit")
-
-// signersOf picks those of signers that are keys of the role.
-func signersOf(keys tuf.RoleKeys, signers []tuf.Signer) []tuf.Signer {
-	var own []tuf.Signer
-	for _, signer := range signers {
-		if slices.ContainsFunc(keys.Keys, signer.Key().Equal) && !slices.ContainsFunc(own, func(s tuf.Signer) bool { return s.Key().Equal(signer.Key()) }) {
-			own = append(own, signer)
-		}
-	}
-	return own
-}
-
-// enough refuses signers that do not meet a role's threshold.
-func enough(role string, keys tuf.RoleKeys, own []tuf.Signer) error {
-	if len(own) < keys.Threshold {
-		return fmt.Errorf("%s needs the signatures of %d of its %d keys, and %d of the keys given are among them: %w", role, keys.Threshold, len(keys.Keys), len(own), ErrKeys)
-	}
-	return nil
-}
-
-// allUsed refuses keys that have no part in a step: somebody thought they had.
-func allUsed(what string, used, given []tuf.Signer) error {
-	for _, signer := range given {
-		if !slices.ContainsFunc(used, func(s tuf.Signer) bool { return s.Key().Equal(signer.Key()) }) {
-			return fmt.Errorf("key %s is not a key of %s: %w", signer.Key().ID(), what, ErrKeys)
-		}
-	}
-	return nil
 }

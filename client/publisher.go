@@ -17,8 +17,12 @@ type Publisher struct {
 	Client *Client
 	// Server is where to publish.
 	Server Server
-	// Confirm is shown each change before it is signed; nil agrees to all.
+	// Confirm is shown each change before it is signed; nil agrees to all. The
+	// Prepare methods do not ask it: whoever calls them shows Prepared.Change.
 	Confirm ConfirmFunc
+	// DryRun lets changes be prepared that not enough keys were given for, to show
+	// them. Prepared.Missing then says which are lacking.
+	DryRun bool
 	// Anchor is used in place of the client's anchor for the repository.
 	Anchor *Anchor
 	// WithReason puts a text into the context of each signature, such as "targets
@@ -94,10 +98,46 @@ type RotateRequest struct {
 	Repository string
 	In         tuf.Signer // the new root key
 	Out        string     // ID of the old one
-	// Signers hold enough root keys to meet the old threshold. In signs too.
+	// Signers hold enough root keys to meet the old threshold, beside In.
 	Signers []tuf.Signer
 	// Attestation of the new key: PEM certificates, leaf first. It may be nil.
 	Attestation []string
+}
+
+// A ChangeKeysRequest asks for other keys, or another threshold, for one role.
+type ChangeKeysRequest struct {
+	Repository string
+	Role       string     // "root", "targets" or a signer's name
+	Add        []*tuf.Key // keys that come; those that the role has already do no harm
+	Remove     []string   // IDs of keys that go
+	Threshold  int        // how many must sign from now on; 0: as many as before
+	// Attestations of the role's keys, by key ID: PEM certificates, leaf first.
+	Attestations map[string][]string
+	// Signers hold the keys at hand, of whatever role, best first. Each file is
+	// signed by as many of them as it needs, and the others are not asked.
+	Signers []tuf.Signer
+}
+
+// An AddSignerRequest asks for a new signer: a role that targets delegate to.
+type AddSignerRequest struct {
+	Repository  string
+	Name        string
+	Keys        tuf.RoleKeys
+	Tags        []string // patterns of the tags that it may sign, such as "release-*"
+	Terminating bool     // no signer after it is asked for these tags
+	// Attestations of the signer's keys, by key ID: PEM certificates, leaf first.
+	Attestations map[string][]string
+	// Signers hold the keys at hand, best first: targets keys, and enough of the
+	// signer's own, which sign its first, empty file.
+	Signers []tuf.Signer
+}
+
+// A RemoveSignerRequest asks for a signer to be removed. What only it signed is
+// trusted no more.
+type RemoveSignerRequest struct {
+	Repository string
+	Name       string
+	Signers    []tuf.Signer // the keys at hand, best first
 }
 
 // Published is the outcome of a publish that the server acknowledged and that
@@ -112,33 +152,100 @@ type Published struct {
 }
 
 // Init creates a repository: online keys from the server's signer, checked
-// against its pinned identity, a root and an empty targets file.
+// against its pinned identity, a root and an empty targets file. It returns an
+// error that wraps ErrExists, before anything is signed, when the repository is
+// there already and is another than what was asked for.
 func (p *Publisher) Init(ctx context.Context, request InitRequest) (*Published, error) {
-	return p.init(ctx, request)
+	d, err := p.PrepareInit(ctx, request)
+	return p.run(ctx, d, err)
+}
+
+// PrepareInit prepares what Init does.
+func (p *Publisher) PrepareInit(ctx context.Context, request InitRequest) (*Prepared, error) {
+	return p.prepareInit(ctx, request)
 }
 
 // Sign makes tags mean digests, in place of what they meant before. The earlier
 // digests stay trusted under the tag until they are revoked.
 func (p *Publisher) Sign(ctx context.Context, request SignRequest) (*Published, error) {
-	return p.sign(ctx, request)
+	d, err := p.PrepareSign(ctx, request)
+	return p.run(ctx, d, err)
+}
+
+// PrepareSign prepares what Sign does.
+func (p *Publisher) PrepareSign(ctx context.Context, request SignRequest) (*Prepared, error) {
+	return p.prepareSign(ctx, request)
 }
 
 // Revoke withdraws a tag, or one digest under it. It returns a *tuf.Refusal with
 // tuf.RuleAbsent when nothing of the kind is signed.
 func (p *Publisher) Revoke(ctx context.Context, request RevokeRequest) (*Published, error) {
-	return p.revoke(ctx, request)
+	d, err := p.PrepareRevoke(ctx, request)
+	return p.run(ctx, d, err)
+}
+
+// PrepareRevoke prepares what Revoke does.
+func (p *Publisher) PrepareRevoke(ctx context.Context, request RevokeRequest) (*Prepared, error) {
+	return p.prepareRevoke(ctx, request)
 }
 
 // Renew gives roles a later expiry. Roles that have expired already can be
 // renewed, too. Published.Change is nil when nothing was due.
 func (p *Publisher) Renew(ctx context.Context, request RenewRequest) (*Published, error) {
-	return p.renew(ctx, request)
+	d, err := p.PrepareRenew(ctx, request)
+	return p.run(ctx, d, err)
+}
+
+// PrepareRenew prepares what Renew does.
+func (p *Publisher) PrepareRenew(ctx context.Context, request RenewRequest) (*Prepared, error) {
+	return p.prepareRenew(ctx, request)
 }
 
 // RotateRoot replaces one root key. The new root is signed by the old keys and
 // by the new ones (§5.3.4), so that those who trust the old ones follow.
 func (p *Publisher) RotateRoot(ctx context.Context, request RotateRequest) (*Published, error) {
-	return p.rotateRoot(ctx, request)
+	d, err := p.prepareRotate(ctx, request)
+	return p.run(ctx, d, err)
+}
+
+// ChangeKeys gives a role other keys or another threshold: root and targets by a
+// new root, a signer by a new file of whoever delegates to it. A new root is
+// signed by the old keys and by the new ones (§5.3.4), so that those who trust
+// the old ones follow. When too few of those who signed the role's file still
+// count, the file is signed anew in the same publish, so that no verifier sees
+// one without the other. It returns a *KeysError when it lacks signatures.
+func (p *Publisher) ChangeKeys(ctx context.Context, request ChangeKeysRequest) (*Published, error) {
+	d, err := p.PrepareChangeKeys(ctx, request)
+	return p.run(ctx, d, err)
+}
+
+// PrepareChangeKeys prepares what ChangeKeys does.
+func (p *Publisher) PrepareChangeKeys(ctx context.Context, request ChangeKeysRequest) (*Prepared, error) {
+	return p.prepareChangeKeys(ctx, request)
+}
+
+// AddSigner lets somebody else sign some of the tags. The signer comes after
+// those that are there. A name that was used before goes on from its last version.
+func (p *Publisher) AddSigner(ctx context.Context, request AddSignerRequest) (*Published, error) {
+	d, err := p.PrepareAddSigner(ctx, request)
+	return p.run(ctx, d, err)
+}
+
+// PrepareAddSigner prepares what AddSigner does.
+func (p *Publisher) PrepareAddSigner(ctx context.Context, request AddSignerRequest) (*Prepared, error) {
+	return p.prepareAddSigner(ctx, request)
+}
+
+// RemoveSigner takes a signer's right to sign away. What it signed is trusted no
+// more, unless another role lists it too.
+func (p *Publisher) RemoveSigner(ctx context.Context, request RemoveSignerRequest) (*Published, error) {
+	d, err := p.PrepareRemoveSigner(ctx, request)
+	return p.run(ctx, d, err)
+}
+
+// PrepareRemoveSigner prepares what RemoveSigner does.
+func (p *Publisher) PrepareRemoveSigner(ctx context.Context, request RemoveSignerRequest) (*Prepared, error) {
+	return p.prepareRemoveSigner(ctx, request)
 }
 
 // Info asks the server what it is, for a login to show and pin.

@@ -1,0 +1,196 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/signet-trust/signet/tuf"
+)
+
+// recordPattern makes a tag pattern that of the records under these tags.
+const recordPattern = "@sha256:*"
+
+// signerPaths returns the target paths that tag patterns stand for: of the tags,
+// and of the records of what was signed under them.
+func signerPaths(repository string, tags []string) ([]string, error) {
+	if len(tags) == 0 {
+		return nil, errors.New("a signer has at least one tag pattern, such as release-*")
+	}
+	var paths []string
+	for _, pattern := range tags {
+		if plain := strings.NewReplacer("*", "x", "?", "x").Replace(pattern); tuf.CheckTag(plain) != nil {
+			return nil, fmt.Errorf("%q is not a pattern of tags: a tag in which '*' and '?' stand for other characters", tidy(pattern))
+		}
+		if path := tuf.TagPath(repository, pattern); !slices.Contains(paths, path) {
+			paths = append(paths, path, path+recordPattern)
+		}
+	}
+	return paths, nil
+}
+
+// prepareAddSigner implements PrepareAddSigner.
+func (p *Publisher) prepareAddSigner(ctx context.Context, r AddSignerRequest) (*Prepared, error) {
+	r.Keys = atLeastOne(r.Keys)
+	paths, err := signerPaths(r.Repository, r.Tags)
+	if err = errors.Join(err, tuf.CheckRoleName(r.Name), possible(r.Name, r.Keys)); err != nil {
+		return nil, err
+	}
+	anchor, err := p.anchorFor(r.Repository)
+	if err != nil {
+		return nil, err
+	}
+	build := func(ctx context.Context, cur *current) ([]*draft, error) { return p.buildAddSigner(ctx, cur, r, paths) }
+	return p.prepare(ctx, step{repository: r.Repository, anchor: anchor, build: build})
+}
+
+func (p *Publisher) buildAddSigner(ctx context.Context, cur *current, r AddSignerRequest, paths []string) ([]*draft, error) {
+	new := metadata.DelegatedRole{Name: r.Name, Terminating: r.Terminating, Paths: paths}
+	for _, name := range cur.names {
+		if name == r.Name && cur.isSigner(new, r.Keys) {
+			return nil, nil
+		}
+		if strings.EqualFold(name, r.Name) {
+			return nil, fmt.Errorf("%s has the signer %s, with other keys or tags, or another spelling: %w", r.Repository, name, ErrExists)
+		}
+	}
+	d, err := p.next(ctx, cur, tuf.RoleTargets)
+	if err != nil {
+		return nil, err
+	}
+	if d.targets.Signed.Delegations == nil {
+		d.targets.Signed.Delegations = &metadata.Delegations{Keys: map[string]*metadata.Key{}, Roles: []metadata.DelegatedRole{}}
+	}
+	to := d.targets.Signed.Delegations
+	if to.SuccinctRoles != nil {
+		return nil, fmt.Errorf("targets of %s delegate to hash bins, beside which no signer can stand: %w", r.Repository, ErrRoleKeys)
+	}
+	to.Roles = append(to.Roles, delegatedTo(d.targets, new, r.Keys))
+	chains := tuf.TargetsAttestations(d.targets)
+	attest(chains, r.Attestations, r.Keys)
+	dropUnusedKeys(d.targets, chains)
+	keys := cur.roles[tuf.RoleTargets].keys
+	d.signers = pick(keys, r.Signers)
+	// The snapshot lists signers for ever, so a name goes on from its last version.
+	own := &draft{role: r.Name, targets: tuf.NewTargets(cur.listed[r.Name]+1, p.expires(r.Name)), signers: pick(r.Keys, r.Signers)}
+	if err := p.enough(d, tuf.RoleTargets, r.Repository, keys); err != nil {
+		return nil, err
+	}
+	if err := p.enough(own, r.Name, r.Repository, r.Keys); err != nil {
+		return nil, fmt.Errorf("the new signer's first file is signed by its own keys: %w", err)
+	}
+	return []*draft{d, own}, nil
+}
+
+// isSigner tells whether targets delegate just this to just these keys already.
+func (c *current) isSigner(want metadata.DelegatedRole, keys tuf.RoleKeys) bool {
+	r := c.roles[want.Name]
+	if r.delegator != tuf.RoleTargets || !sameKeys(keys, r.keys) {
+		return false
+	}
+	return slices.ContainsFunc(c.roles[tuf.RoleTargets].targets.Signed.Delegations.Roles, func(is metadata.DelegatedRole) bool {
+		return is.Name == want.Name && is.Terminating == want.Terminating && slices.Equal(is.Paths, want.Paths)
+	})
+}
+
+// prepareRemoveSigner implements PrepareRemoveSigner.
+func (p *Publisher) prepareRemoveSigner(ctx context.Context, r RemoveSignerRequest) (*Prepared, error) {
+	anchor, err := p.anchorFor(r.Repository)
+	if err != nil {
+		return nil, err
+	}
+	built := false
+	build := func(ctx context.Context, cur *current) ([]*draft, error) {
+		if _, ok := cur.roles[r.Name]; !ok && built {
+			return nil, nil // somebody else was first, or an answer got lost
+		}
+		built = true
+		return p.buildRemoveSigner(ctx, cur, r)
+	}
+	return p.prepare(ctx, step{repository: r.Repository, anchor: anchor, build: build})
+}
+
+func (p *Publisher) buildRemoveSigner(ctx context.Context, cur *current, r RemoveSignerRequest) ([]*draft, error) {
+	role, ok := cur.roles[r.Name]
+	if !ok || r.Name == tuf.RoleTargets {
+		return nil, fmt.Errorf("%s has no signer %q: %w", r.Repository, tidy(r.Name), tuf.ErrNotFound)
+	}
+	d, err := p.next(ctx, cur, role.delegator)
+	if err != nil {
+		return nil, err
+	}
+	from := d.targets.Signed.Delegations
+	kept := slices.DeleteFunc(slices.Clone(from.Roles), func(role metadata.DelegatedRole) bool { return role.Name == r.Name })
+	if len(kept) == len(from.Roles) {
+		return nil, fmt.Errorf("%s of %s is one of the hash bins of %s, which go together: %w", r.Name, r.Repository, role.delegator, ErrRoleKeys)
+	}
+	from.Roles = kept
+	dropUnusedKeys(d.targets, tuf.TargetsAttestations(d.targets))
+	if len(kept) == 0 {
+		d.targets.Signed.Delegations = nil
+	}
+	keys := cur.roles[role.delegator].keys
+	d.signers = pick(keys, r.Signers)
+	if err := p.enough(d, role.delegator, r.Repository, keys); err != nil {
+		return nil, err
+	}
+	if tags := cur.onlyBy(r.Name); len(tags) > 0 {
+		shown, more := tags, ""
+		if len(tags) > 10 {
+			shown, more = tags[:10], fmt.Sprintf(" and %d more", len(tags)-10)
+		}
+		d.warnings = []string{fmt.Sprintf("these tags are signed by %s alone, and are trusted no more: %s%s", r.Name, strings.Join(shown, ", "), more)}
+	}
+	return []*draft{d}, nil
+}
+
+// onlyBy lists the tags that role, or a role below it, lists and no other role
+// does that may.
+func (c *current) onlyBy(role string) []string {
+	below := func(name string) bool {
+		for name != role && c.roles[name].delegator != "" && name != tuf.RoleTargets {
+			name = c.roles[name].delegator
+		}
+		return name == role
+	}
+	gone, stays := map[string]bool{}, map[string]bool{}
+	for _, name := range c.names {
+		for _, entry := range tuf.Entries(c.roles[name].targets) {
+			if entry.Image.Repository != c.repository || entry.Image.Digest != "" || !c.mayList(name, entry.Path) {
+				continue
+			}
+			if below(name) {
+				gone[entry.Image.Tag] = true
+			} else {
+				stays[entry.Image.Tag] = true
+			}
+		}
+	}
+	maps.DeleteFunc(gone, func(tag string, _ bool) bool { return stays[tag] })
+	return slices.Sorted(maps.Keys(gone))
+}
+
+// delegatedTo returns role with other keys, which it lists in targets.
+func delegatedTo(targets *tuf.Targets, role metadata.DelegatedRole, keys tuf.RoleKeys) metadata.DelegatedRole {
+	role.KeyIDs, role.Threshold = []string{}, keys.Threshold
+	for _, key := range keys.Keys {
+		role.KeyIDs = append(role.KeyIDs, key.ID())
+		targets.Signed.Delegations.Keys[key.ID()] = key.Metadata()
+	}
+	return role
+}
+
+// dropUnusedKeys takes keys that no signer has any more out of targets, and puts
+// the attestations of the others into it.
+func dropUnusedKeys(targets *tuf.Targets, chains map[string][]string) {
+	d := targets.Signed.Delegations
+	maps.DeleteFunc(d.Keys, func(id string, _ *metadata.Key) bool {
+		return !slices.ContainsFunc(d.Roles, func(role metadata.DelegatedRole) bool { return slices.Contains(role.KeyIDs, id) })
+	})
+	tuf.SetTargetsAttestations(targets, chains)
+}
