@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -182,19 +181,13 @@ func (s *Server) getRepository(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	head, err := s.store.Head(r.Context(), repository)
+	generation, files, err := s.store.Files(r.Context(), repository)
 	if err != nil {
 		return err
 	}
-	answer := api.RepositoryResponse{Repository: repository, Generation: head.Generation, Versions: head.State.Versions(), Files: []api.FileInfo{}}
-	files := []tuf.File{head.State.Root}
-	for _, role := range slices.Sorted(maps.Keys(head.State.Roles)) {
-		files = append(files, head.State.Roles[role])
-	}
-	for _, f := range append(files, head.State.Snapshot, head.State.Timestamp) {
-		answer.Files = append(answer.Files, api.FileInfo{
-			Role: f.Role, Version: f.Version, Name: f.Name(), Length: int64(len(f.Bytes)), SHA256: f.SHA256(),
-		})
+	answer := api.RepositoryResponse{Repository: repository, Generation: generation, Versions: map[string]int64{}, Files: files}
+	for _, f := range files {
+		answer.Versions[f.Role] = f.Version
 	}
 	return s.writeJSON(w, http.StatusOK, answer)
 }

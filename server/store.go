@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -16,6 +17,8 @@ import (
 type Store interface {
 	// Head returns the current state of a repository.
 	Head(ctx context.Context, repository string) (*Head, error)
+	// Files names the current files of a repository.
+	Files(ctx context.Context, repository string) (generation int64, files []api.FileInfo, err error)
 	// File returns one file; version 0 asks for the newest of its role.
 	File(ctx context.Context, repository, role string, version int64) (tuf.File, error)
 	// Roots returns every root from version from on, in order.

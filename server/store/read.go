@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -28,10 +31,18 @@ const (
 		JOIN file ON file.repository = head_file.repository
 			AND file.role = head_file.role AND file.version = head_file.version
 		WHERE head.repository = $1`
+	// The same without the bytes, which are large, and were hashed when they came.
+	selectFiles = `
+		SELECT head.generation, file.role, file.version, LENGTH(file.bytes), file.sha256
+		FROM head
+		JOIN head_file ON head_file.repository = head.repository
+		JOIN file ON file.repository = head_file.repository
+			AND file.role = head_file.role AND file.version = head_file.version
+		WHERE head.repository = $1`
 )
 
 func readStatements() []string {
-	return []string{selectFile, selectNewest, selectHead, selectToken}
+	return []string{selectFile, selectNewest, selectHead, selectFiles, selectToken}
 }
 
 // A Head is the current state of a repository: what its timestamp, and through
@@ -70,6 +81,37 @@ func (db *DB) Head(ctx context.Context, repository string) (*Head, error) {
 		return nil, fmt.Errorf("repository %q: %w", repository, tuf.ErrNotFound)
 	}
 	return head, nil
+}
+
+// Files names the current files of repository, root first, then targets and
+// signers' by name, then snapshot and timestamp. It returns tuf.ErrNotFound if
+// there is no such repository.
+func (db *DB) Files(ctx context.Context, repository string) (generation int64, files []api.FileInfo, err error) {
+	if storable(repository) {
+		err := db.read.rows(ctx, func(rows *sql.Rows) error {
+			var f api.FileInfo
+			if err := rows.Scan(&generation, &f.Role, &f.Version, &f.Length, &f.SHA256); err != nil {
+				return err
+			}
+			f.Name = tuf.FileName(f.Role, f.Version)
+			files = append(files, f)
+			return nil
+		}, selectFiles, repository)
+		if err != nil {
+			return 0, nil, db.src.trouble(ctx, "read files of "+repository, err)
+		}
+	}
+	if generation == 0 {
+		return 0, nil, fmt.Errorf("repository %q: %w", repository, tuf.ErrNotFound)
+	}
+	rank := map[string]int{tuf.RoleRoot: -1, tuf.RoleSnapshot: 1, tuf.RoleTimestamp: 2}
+	slices.SortFunc(files, func(a, b api.FileInfo) int {
+		if d := rank[a.Role] - rank[b.Role]; d != 0 {
+			return d
+		}
+		return strings.Compare(a.Role, b.Role)
+	})
+	return generation, files, nil
 }
 
 // File returns one file of repository, or tuf.ErrNotFound. Version 0 asks for

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/server/store"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -136,6 +137,15 @@ func testBytes(t *testing.T, db *store.DB) {
 		Root: p.Files[0], Roles: map[string]tuf.File{"targets": p.Files[1], "bob": p.Files[4]},
 		Snapshot: p.Files[2], Timestamp: p.Files[3],
 	}})
+	generation, files, err := db.Files(t.Context(), app)
+	is(t, err, nil)
+	same(t, generation, 1)
+	var names []api.FileInfo
+	for _, i := range []int{0, 4, 1, 2, 3} {
+		f := p.Files[i]
+		names = append(names, api.FileInfo{Role: f.Role, Version: f.Version, Name: f.Name(), Length: int64(len(f.Bytes)), SHA256: f.SHA256()})
+	}
+	same(t, files, names)
 	for _, want := range p.Files {
 		for _, version := range []int64{want.Version, 0} {
 			got, err := db.File(t.Context(), app, want.Role, version)
@@ -151,6 +161,8 @@ func testAbsent(t *testing.T, db *store.DB) {
 	publish(t, db, first(app))
 	for _, name := range []string{other, "", "registry.example/team/ap", "registry.example/team/app%", "a\x00b", "a\xffb", "' OR 1=1 --"} {
 		_, err := db.Head(t.Context(), name)
+		is(t, err, tuf.ErrNotFound)
+		_, _, err = db.Files(t.Context(), name)
 		is(t, err, tuf.ErrNotFound)
 		_, err = db.File(t.Context(), name, tuf.RoleTimestamp, 0)
 		is(t, err, tuf.ErrNotFound)
