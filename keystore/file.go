@@ -143,8 +143,10 @@ func decodeEntry(raw []byte) (Entry, error) {
 }
 
 var (
-	slotName = regexp.MustCompile(`^(9[acde]|8[2-9a-f]|9[0-5])$`)
-	hexOnly  = regexp.MustCompile(`^[0-9a-fA-F]{6,}$`)
+	slotName     = regexp.MustCompile(`^(9[acde]|8[2-9a-f]|9[0-5])$`)
+	policyName   = regexp.MustCompile(`^(never|once|always|cached|fingerprint)$`)
+	firmwareName = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9]{1,3}){2}$`)
+	hexOnly      = regexp.MustCompile(`^[0-9a-fA-F]{6,}$`)
 )
 
 // check holds an entry's words to their grammar.
@@ -155,8 +157,22 @@ func (e Entry) check() error {
 	if err := checkWord("role", e.Role); err != nil {
 		return err
 	}
-	if e.Stick != nil && !slotName.MatchString(e.Stick.Slot) {
-		return fmt.Errorf("slot %.8q: expected 9a, 9c, 9d, 9e or 82 to 95", e.Stick.Slot)
+	if e.Stick != nil {
+		return e.Stick.check()
+	}
+	return nil
+}
+
+func (s *OnStick) check() error {
+	switch {
+	case !slotName.MatchString(s.Slot):
+		return fmt.Errorf("slot %.8q: expected 9a, 9c, 9d, 9e or 82 to 95", s.Slot)
+	case s.PIN != "" && !policyName.MatchString(s.PIN), s.Touch != "" && !policyName.MatchString(s.Touch):
+		return fmt.Errorf("PIN policy %.16q and touch policy %.16q: expected never, once, always, cached or fingerprint", s.PIN, s.Touch)
+	case s.Firmware != "" && !firmwareName.MatchString(s.Firmware):
+		return fmt.Errorf("firmware %.16q: expected such as 5.7.4", s.Firmware)
+	case s.Imported && len(s.Attestation) > 0:
+		return errors.New("says that its key was imported and attested: no stick does that")
 	}
 	return nil
 }

@@ -81,6 +81,20 @@ func Reason(ctx context.Context) string {
 	return reason
 }
 
+type touchKey struct{}
+
+// WithTouch says that a signature made under ctx is the n-th of so many that
+// cost a touch, so that a person can be told.
+func WithTouch(ctx context.Context, n, of int) context.Context {
+	return context.WithValue(ctx, touchKey{}, [2]int{n, of})
+}
+
+// Touch returns what WithTouch said, or zeros.
+func Touch(ctx context.Context) (n, of int) {
+	count, _ := ctx.Value(touchKey{}).([2]int)
+	return count[0], count[1]
+}
+
 // An Entry is what a key file says to those who do not know its passphrase.
 type Entry struct {
 	Key     *tuf.Key
@@ -97,6 +111,10 @@ type Entry struct {
 type OnStick struct {
 	Serial      uint32   `json:"serial"`
 	Slot        string   `json:"slot"`
+	PIN         string   `json:"pin,omitempty"`         // when it wants its PIN, and when a touch,
+	Touch       string   `json:"touch,omitempty"`       // as package yubikey has the words
+	Firmware    string   `json:"firmware,omitempty"`    // of the stick
+	Imported    bool     `json:"imported,omitempty"`    // there may be copies
 	Attestation [][]byte `json:"attestation,omitempty"` // DER, the slot's certificate first
 }
 

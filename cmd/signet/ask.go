@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/signet-trust/signet/keystore/yubikey"
 )
 
 // Trouble with asking.
@@ -102,6 +104,11 @@ func (p *prompter) Secret(ctx context.Context, prompt string) ([]byte, error) {
 		return nil, advise(fmt.Errorf("%s: %w", strings.TrimSuffix(prompt, ": "), err), "give it by --%s-file FILE or --%s-fd N", stem, stem)
 	}
 	return secret, err
+}
+
+// StickSecret asks for a secret of a YubiKey.
+func (p *prompter) StickSecret(ctx context.Context, q yubikey.Question) ([]byte, error) {
+	return p.Secret(ctx, q.Prompt)
 }
 
 // Notice shows one line at once.

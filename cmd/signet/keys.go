@@ -58,7 +58,7 @@ func (a *app) keyring() (*keyring, error) {
 	return &keyring{
 		app:     a,
 		store:   a.keyStore(),
-		session: yubikey.NewSession(yubikey.Config{Prompter: prompt}),
+		session: yubikey.NewSession(yubikey.Config{Asker: prompt, AllowFactoryPIN: true}),
 		pins:    prompt,
 		phrases: &prompter{app: a, source: &a.passphrases, given: phrases},
 		open:    map[string]tuf.Signer{},

@@ -75,7 +75,7 @@ func holdCard(reader string) int {
 
 // listSticks prints what a session says.
 func listSticks() int {
-	session := yubikey.NewSession(yubikey.Config{Prompter: &person{}})
+	session := yubikey.NewSession(yubikey.Config{Asker: &person{}})
 	defer session.Close()
 	_, err := session.List(context.Background())
 	fmt.Println(err)
@@ -87,14 +87,14 @@ func listSticks() int {
 
 // loseService has a pcscd of its own, which dies between two signatures.
 func loseService() int {
-	bench, err := startBench(virtual.Config{Sticks: []virtual.StickConfig{{Serial: alice}}})
+	bench, err := startBench(virtual.Config{Sticks: []virtual.StickConfig{{Serial: alice, PIN: rightPIN}}})
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
 	defer bench.Close()
 	ctx := context.Background()
-	session := yubikey.NewSession(yubikey.Config{Prompter: types(rightPIN), Wait: -1})
+	session := yubikey.NewSession(yubikey.Config{Asker: types(rightPIN), Wait: -1})
 	defer session.Close()
 	stick, err := session.Open(ctx, 0)
 	if err != nil {
@@ -139,8 +139,20 @@ func startBench(config virtual.Config) (*virtual.Bench, error) {
 	return bench, nil
 }
 
-// plug inserts sticks as they come from the factory, with touches at once.
+// plug inserts empty sticks with PIN and PUK of their own, and touches at once.
 func plug(t *testing.T, serials ...uint32) *virtual.Stick {
+	t.Helper()
+	for _, serial := range serials {
+		stick := insert(t, serial)
+		if err := errors.Join(stick.SetPIN(rightPIN), stick.SetPUK(rightPUK)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return bench.Stick(serials[0])
+}
+
+// insert inserts sticks as they come from the factory.
+func insert(t *testing.T, serials ...uint32) *virtual.Stick {
 	t.Helper()
 	for _, serial := range serials {
 		stick := bench.Stick(serial)
@@ -163,17 +175,19 @@ func plug(t *testing.T, serials ...uint32) *virtual.Stick {
 
 // A person types the next of its PINs at each question, the last one for ever.
 type person struct {
-	mu      sync.Mutex
-	pins    []string
-	asked   []string
-	notices []string
-	noticed func(string)
+	mu        sync.Mutex
+	pins      []string
+	asked     []string
+	questions []yubikey.Question
+	notices   []string
+	noticed   func(string)
 }
 
-func (p *person) Secret(_ context.Context, prompt string) ([]byte, error) {
+func (p *person) StickSecret(_ context.Context, q yubikey.Question) ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked = append(p.asked, prompt)
+	p.asked = append(p.asked, q.Prompt)
+	p.questions = append(p.questions, q)
 	if len(p.pins) == 0 {
 		return nil, errors.New("nobody at the keyboard")
 	}
@@ -201,10 +215,15 @@ func (p *person) heard(text string) bool {
 
 func types(pins ...string) *person { return &person{pins: pins} }
 
-const rightPIN, wrongPIN = "123456", "654321"
+const (
+	rightPIN, wrongPIN = "246813", "654321"
+	rightPUK           = "87654321"
+	factoryPIN         = "123456"
+	factoryPUK         = "12345678"
+)
 
 func newSession(t *testing.T, p *person) *yubikey.Session {
-	s := yubikey.NewSession(yubikey.Config{Prompter: p, Wait: -1})
+	s := yubikey.NewSession(yubikey.Config{Asker: p, Wait: -1})
 	t.Cleanup(func() { s.Close() })
 	return s
 }

@@ -14,7 +14,7 @@ import (
 type card interface {
 	Serial() (uint32, error)
 	Version() Version
-	Slot(Slot) (SlotInfo, crypto.PublicKey, error) // isAbsent when there is no key
+	Slot(Slot) (SlotInfo, crypto.PublicKey, error) // isAbsent when there is no key, or none that the firmware tells of
 	Certificate(Slot) (*x509.Certificate, error)   // isAbsent when there is none
 	Attest(Slot) (*x509.Certificate, error)        // isAbsent when there is nothing to attest
 	AttestationCertificate() (*x509.Certificate, error)
@@ -22,14 +22,20 @@ type card interface {
 	VerifyPIN(pin string) error
 	ProtectedManagementKey(pin string) ([]byte, error)
 	Generate(managementKey []byte, slot Slot, r Request) (crypto.PublicKey, error)
+	Import(managementKey []byte, slot Slot, r Request, private crypto.Signer) error
 	SetCertificate(managementKey []byte, slot Slot, cert *x509.Certificate) error
 	Signer(Slot, crypto.PublicKey) (crypto.Signer, error) // does not verify the PIN
+	// Raw lends the card for commands of our own, and takes it back. When that
+	// fails the error is errLost, and the card is of no more use.
+	Raw(func(wire) error) error
 	Close() error
 }
 
-// A driver finds readers and opens the cards in them.
+// A driver finds readers and opens the cards in them. What watch returns changes
+// whenever a card comes or goes.
 type driver struct {
 	readers func() ([]string, error)
+	watch   func() (string, error)
 	open    func(reader string) (card, error)
 }
 

@@ -6,6 +6,7 @@ package yubikey
 func newDriver() driver {
 	return driver{
 		readers: func() ([]string, error) { return nil, ErrNoSupport },
+		watch:   func() (string, error) { return "", ErrNoSupport },
 		open:    func(string) (card, error) { return nil, ErrNoSupport },
 	}
 }

@@ -3,7 +3,6 @@
 package yubikey
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
@@ -14,27 +13,36 @@ import (
 )
 
 func newDriver() driver {
-	return driver{
-		readers: piv.Cards,
-		open: func(reader string) (card, error) {
-			yk, err := piv.Open(reader)
-			if err != nil {
-				return nil, err
-			}
-			return pivCard{yk}, nil
-		},
-	}
+	return driver{readers: piv.Cards, watch: watchReaders, open: openCard}
 }
 
 // pivCard is a card by piv-go.
-type pivCard struct{ yk *piv.YubiKey }
+type pivCard struct {
+	yk     *piv.YubiKey
+	reader string
+}
 
-func (c pivCard) Serial() (uint32, error)    { return c.yk.Serial() }
-func (c pivCard) Retries() (int, error)      { return c.yk.Retries() }
-func (c pivCard) VerifyPIN(pin string) error { return c.yk.VerifyPIN(pin) }
-func (c pivCard) Close() error               { return c.yk.Close() }
+// openCard asks whether there is a PIV application before the library does:
+// where that fails, because the stick is being pulled out or pushed in, the
+// library would keep the card to itself until the process ends.
+func openCard(reader string) (card, error) {
+	err := lend(reader, func(w wire) error { return w.choose(aidPIV) })
+	if err != nil {
+		return nil, err
+	}
+	yk, err := piv.Open(reader)
+	if err != nil {
+		return nil, err
+	}
+	return &pivCard{yk, reader}, nil
+}
 
-func (c pivCard) Version() Version {
+func (c *pivCard) Serial() (uint32, error)    { return c.yk.Serial() }
+func (c *pivCard) Retries() (int, error)      { return c.yk.Retries() }
+func (c *pivCard) VerifyPIN(pin string) error { return c.yk.VerifyPIN(pin) }
+func (c *pivCard) Close() error               { return c.yk.Close() }
+
+func (c *pivCard) Version() Version {
 	v := c.yk.Version()
 	return Version{v.Major, v.Minor, v.Patch}
 }
@@ -66,27 +74,23 @@ var (
 )
 
 // Slot asks for metadata, which firmware 5.3 brought. Before, the attestation
-// tells the same of keys that were generated, and the certificate, which anyone
-// with the management key can write, is all there is on imported ones.
-func (c pivCard) Slot(slot Slot) (SlotInfo, crypto.PublicKey, error) {
+// tells the same of keys that were generated, and nothing tells of others.
+func (c *pivCard) Slot(slot Slot) (SlotInfo, crypto.PublicKey, error) {
 	info := SlotInfo{Slot: slot}
-	if c.Version().AtLeast(5, 3) {
+	if c.Version().hasMetadata() {
 		ki, err := c.yk.KeyInfo(pivSlot(slot))
 		info.Algorithm, info.PIN, info.Touch, info.Origin = algorithms[ki.Algorithm], pinPolicies[ki.PINPolicy], touchPolicies[ki.TouchPolicy], origins[ki.Origin]
 		return info, ki.PublicKey, err
 	}
 	cert, err := c.Attest(slot)
-	if err == nil {
-		info.Origin = Generated
-		info.PIN, info.Touch = attestedPolicies(cert)
-		return info, cert.PublicKey, nil
+	if status(err) == swInstruction { // older than attestation
+		err = errNothing
 	}
-	if !isAbsent(err) && status(err) != 0x6d00 { // 6d00: older than attestation
+	if err != nil {
 		return info, nil, err
 	}
-	if cert, err = c.Certificate(slot); err != nil {
-		return info, nil, err
-	}
+	info.Origin = Generated
+	info.PIN, info.Touch = attestedPolicies(cert)
 	return info, cert.PublicKey, nil
 }
 
@@ -101,11 +105,11 @@ func attestedPolicies(cert *x509.Certificate) (pin, touch string) {
 	return "", ""
 }
 
-func (c pivCard) Certificate(slot Slot) (*x509.Certificate, error) {
+func (c *pivCard) Certificate(slot Slot) (*x509.Certificate, error) {
 	return c.yk.Certificate(pivSlot(slot))
 }
 
-func (c pivCard) Attest(slot Slot) (*x509.Certificate, error) {
+func (c *pivCard) Attest(slot Slot) (*x509.Certificate, error) {
 	cert, err := c.yk.Attest(pivSlot(slot))
 	if errors.Is(err, piv.ErrNotFound) {
 		return nil, errNothing
@@ -113,11 +117,11 @@ func (c pivCard) Attest(slot Slot) (*x509.Certificate, error) {
 	return cert, err
 }
 
-func (c pivCard) AttestationCertificate() (*x509.Certificate, error) {
+func (c *pivCard) AttestationCertificate() (*x509.Certificate, error) {
 	return c.yk.AttestationCertificate()
 }
 
-func (c pivCard) ProtectedManagementKey(pin string) ([]byte, error) {
+func (c *pivCard) ProtectedManagementKey(pin string) ([]byte, error) {
 	m, err := c.yk.Metadata(pin)
 	if err != nil {
 		return nil, err
@@ -128,23 +132,30 @@ func (c pivCard) ProtectedManagementKey(pin string) ([]byte, error) {
 	return *m.ManagementKey, nil
 }
 
-func (c pivCard) Generate(managementKey []byte, slot Slot, r Request) (crypto.PublicKey, error) {
-	key := piv.Key{
+func (c *pivCard) Generate(managementKey []byte, slot Slot, r Request) (crypto.PublicKey, error) {
+	return c.yk.GenerateKey(orFactory(managementKey), pivSlot(slot), policy(r))
+}
+
+func (c *pivCard) Import(managementKey []byte, slot Slot, r Request, private crypto.Signer) error {
+	return c.yk.SetPrivateKeyInsecure(orFactory(managementKey), pivSlot(slot), private, policy(r))
+}
+
+func policy(r Request) piv.Key {
+	return piv.Key{
 		Algorithm:   name(algorithms, r.Algorithm),
 		PINPolicy:   name(pinPolicies, r.PIN),
 		TouchPolicy: name(touchPolicies, r.Touch),
 	}
-	return c.yk.GenerateKey(orFactory(managementKey), pivSlot(slot), key)
 }
 
-func (c pivCard) SetCertificate(managementKey []byte, slot Slot, cert *x509.Certificate) error {
+func (c *pivCard) SetCertificate(managementKey []byte, slot Slot, cert *x509.Certificate) error {
 	return c.yk.SetCertificate(orFactory(managementKey), pivSlot(slot), cert)
 }
 
 // orFactory turns nil into the management key that sticks are sold with.
 func orFactory(managementKey []byte) []byte {
 	if managementKey == nil {
-		return bytes.Clone(piv.DefaultManagementKey)
+		return factoryManagementKey()
 	}
 	return managementKey
 }
@@ -162,7 +173,7 @@ func name[T comparable](words map[T]string, word string) (value T) {
 
 // Signer leaves the PIN to us: the library has no place for a notice between
 // the PIN and the touch.
-func (c pivCard) Signer(slot Slot, public crypto.PublicKey) (crypto.Signer, error) {
+func (c *pivCard) Signer(slot Slot, public crypto.PublicKey) (crypto.Signer, error) {
 	key, err := c.yk.PrivateKey(pivSlot(slot), public, piv.KeyAuth{PINPolicy: piv.PINPolicyNever})
 	if err != nil {
 		return nil, err

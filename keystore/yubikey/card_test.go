@@ -47,13 +47,15 @@ func (l liar) Generate([]byte, Slot, Request) (crypto.PublicKey, error) {
 
 type listening struct{ notices []string }
 
-func (p *listening) Secret(context.Context, string) ([]byte, error) { return []byte("123456"), nil }
-func (p *listening) Notice(text string)                             { p.notices = append(p.notices, text) }
+func (p *listening) StickSecret(context.Context, Question) ([]byte, error) {
+	return []byte("135790"), nil
+}
+func (p *listening) Notice(text string) { p.notices = append(p.notices, text) }
 
 func openLiar(t *testing.T, l liar) (*Stick, *listening) {
 	t.Helper()
 	p := &listening{}
-	s := NewSession(Config{Prompter: p, Wait: -1})
+	s := NewSession(Config{Asker: p, Wait: -1})
 	s.driver = driver{
 		readers: func() ([]string, error) { return []string{"Other reader 00 00", "Yubico YubiKey 01 00"}, nil },
 		open: func(reader string) (card, error) {

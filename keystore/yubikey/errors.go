@@ -12,47 +12,68 @@ var (
 	ErrNoDaemon      = errors.New("the smart card service is not running (pcscd; on Debian: apt install pcscd, systemctl start pcscd.socket)")
 	ErrNotAllowed    = errors.New("the smart card service refuses this user (a polkit rule for org.debian.pcsc-lite.access_pcsc decides)")
 	ErrAbsent        = errors.New("not plugged in")
-	ErrBusy          = errors.New("another program holds the YubiKey (often gpg's scdaemon, an ssh agent or a browser)")
+	ErrBusy          = errors.New("another program holds the YubiKey")
 	ErrRemoved       = errors.New("the YubiKey was pulled out")
 	ErrTouch         = errors.New("the YubiKey was not touched in time")
 	ErrPIN           = errors.New("wrong PIN")
 	ErrBlocked       = errors.New("PIN blocked")
+	ErrPUK           = errors.New("wrong PUK")
+	ErrPUKBlocked    = errors.New("PUK blocked")
+	ErrFactoryPIN    = errors.New("the PIN that sticks are sold with is not used, since anyone who finds the stick knows it; it was not tried")
+	ErrNewSecret     = errors.New("not taken as a new secret")
 	ErrManagementKey = errors.New("wrong management key")
 	ErrSlotTaken     = errors.New("slot taken")
 	ErrSlotEmpty     = errors.New("no key there")
+	ErrOtherKey      = errors.New("another key is there")
+	ErrChooseSlot    = errors.New("the slot must be chosen")
 	ErrFirmware      = errors.New("firmware too old")
 	ErrClosed        = errors.New("session is closed")
 	ErrCard          = errors.New("the card answered nonsense")
 )
 
-// A PINError says that the PIN was not taken. It is ErrBlocked when no tries are
-// left, else ErrPIN.
+// A PINError says that the PIN, or the PUK, was not taken. It is ErrBlocked or
+// ErrPUKBlocked when no tries are left, else ErrPIN or ErrPUK.
 type PINError struct {
 	Serial uint32
-	Left   int  // tries
-	Again  bool // it is the PIN that was wrong before; it was not tried again
+	PUK    bool // it is about the PUK
+	Left   int  // tries; -1 when the firmware does not tell
+	Again  bool // it is the one that was wrong before; it was not tried again
 }
 
 // Error tells how many tries are left, or what to do when none are.
 func (e *PINError) Error() string {
-	switch {
-	case e.Left == 0:
-		return fmt.Sprintf("the PIN of YubiKey %d is blocked after too many wrong tries: unblock it with its PUK (ykman piv access unblock-pin)", e.Serial)
-	case e.Again:
-		return fmt.Sprintf("wrong PIN for YubiKey %d, the same as before, so it was not tried again: %s left", e.Serial, tries(e.Left))
+	name := PIN
+	if e.PUK {
+		name = PUK
 	}
-	return fmt.Sprintf("wrong PIN for YubiKey %d: %s left", e.Serial, tries(e.Left))
+	switch {
+	case e.Left == 0 && e.PUK:
+		return fmt.Sprintf("the PUK of YubiKey %d is blocked after too many wrong tries: only a reset of its PIV application, which destroys the keys in it, brings a new one", e.Serial)
+	case e.Left == 0:
+		return fmt.Sprintf("the PIN of YubiKey %d is blocked after too many wrong tries: its PUK unblocks it", e.Serial)
+	case e.Again:
+		return fmt.Sprintf("wrong %s for YubiKey %d, the same as before, so it was not tried again: %s left", name, e.Serial, tries(e.Left))
+	}
+	return fmt.Sprintf("wrong %s for YubiKey %d: %s left", name, e.Serial, tries(e.Left))
 }
 
-// Unwrap returns ErrBlocked or ErrPIN, for errors.Is.
+// Unwrap returns what the error is, for errors.Is.
 func (e *PINError) Unwrap() error {
-	if e.Left == 0 {
+	switch {
+	case e.PUK && e.Left == 0:
+		return ErrPUKBlocked
+	case e.PUK:
+		return ErrPUK
+	case e.Left == 0:
 		return ErrBlocked
 	}
 	return ErrPIN
 }
 
 func tries(n int) string {
+	if n < 0 {
+		return "an unknown number of tries"
+	}
 	if n == 1 {
 		return "1 try"
 	}
@@ -90,10 +111,12 @@ func status(err error) uint16 {
 
 // The status words that we tell apart.
 const (
-	swSecurity = 0x6982 // no PIN, no touch, or no management key
-	swBlocked  = 0x6983
-	swNoObject = 0x6a82
-	swNoKey    = 0x6a88
+	swSecurity    = 0x6982 // no PIN, no touch, or no management key
+	swBlocked     = 0x6983
+	swConditions  = 0x6985 // a new PIN or PUK that the card does not take
+	swNoObject    = 0x6a82
+	swNoKey       = 0x6a88
+	swInstruction = 0x6d00
 )
 
 // pinTries reads the answer to a PIN that was not taken.
@@ -140,6 +163,7 @@ var serviceErrors = []struct {
 	{"supplied handle was invalid", ErrRemoved},
 	{"communications error with the smart card", ErrRemoved},
 	{"operation has been aborted", ErrRemoved},
+	{"non-existent transaction", ErrRemoved},
 	{"scard response too short: 0", ErrRemoved}, // no answer at all: pulled out in mid-word
 }
 

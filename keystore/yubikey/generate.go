@@ -22,7 +22,7 @@ import (
 // A Request says what key to make. The zero Request is a good one.
 type Request struct {
 	Role      string // what the key is for; it chooses the slot and is named in the certificate
-	Slot      Slot   // 0: the first free one, for root 9c, then 82 to 95
+	Slot      Slot   // 0: the first free one, for root 9c, then 82 to 95 (from firmware 5.3)
 	Algorithm string // keystore.P256 when empty
 	PIN       string // Always when empty
 	Touch     string // Always when empty
@@ -32,7 +32,7 @@ type Request struct {
 	Overwrite     bool // the slot's key and certificate, for ever
 }
 
-// Made is a key that was just made, with its attestation: see
+// Made is a key that was just made or imported, with its attestation: see
 // Stick.Attestation. Nobody asked Yubico yet.
 type Made struct {
 	SlotInfo
@@ -88,17 +88,29 @@ func (t *talk) generate(ctx context.Context, r Request) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
-	key, managementKey, err := t.generateKey(ctx, slot, r)
+	var key *tuf.Key
+	managementKey, err := t.manage(ctx, r.ManagementKey, func(c card, managementKey []byte) error {
+		public, err := c.Generate(managementKey, slot, r)
+		if err != nil {
+			return err
+		}
+		key, err = tuf.NewKey(public)
+		return err
+	})
 	defer clear(managementKey)
 	if err != nil {
 		return Made{}, err
 	}
 	made := Made{}
 	// From here on the key is there, whatever happens.
-	if err := t.describe(ctx, &made, slot, key, managementKey, r); err != nil {
+	err = t.describe(ctx, &made, slot, key, managementKey, r, Generated)
+	if err == nil {
+		err = t.vouch(ctx, &made)
+	}
+	if err != nil {
 		return Made{}, fmt.Errorf("key %s was made in slot %s, but not finished: %w", key.ID(), slot, err)
 	}
-	t.prompter.Notice(fmt.Sprintf("made key %s (%s) in slot %s of %s: PIN %s, touch %s", key.ID(), key.Algorithm(), slot, t, r.PIN, r.Touch))
+	t.asker().Notice(fmt.Sprintf("made key %s (%s) in slot %s of %s: PIN %s, touch %s", key.ID(), key.Algorithm(), slot, t, r.PIN, r.Touch))
 	return made, nil
 }
 
@@ -111,6 +123,9 @@ func (t *talk) freeSlot(ctx context.Context, r Request) (Slot, error) {
 			err = fmt.Errorf("slot %s: %w by %s", r.Slot, ErrSlotTaken, holds)
 		}
 		return r.Slot, err
+	}
+	if !t.info.Firmware.hasMetadata() {
+		return 0, fmt.Errorf("%w: firmware %s does not tell an empty slot from one with an imported key and no certificate, which would be destroyed", ErrChooseSlot, t.info.Firmware)
 	}
 	for _, slot := range slotsFor(r.Role) {
 		if holds, err := t.holds(ctx, slot); err != nil || holds == "" {
@@ -133,53 +148,52 @@ func (t *talk) holds(ctx context.Context, slot Slot) (string, error) {
 	case !isAbsent(err):
 		return "what cannot be read", nil
 	}
-	_, err = ask(ctx, t, func(c card) (*x509.Certificate, error) { return c.Certificate(slot) })
+	_, err = t.certificate(ctx, slot)
 	switch {
 	case isAbsent(err):
 		return "", nil
 	case err != nil && (fatal(ctx, err) || status(err) != 0):
 		return "", err
+	case err != nil:
+		return "a certificate that cannot be read", nil
 	}
 	return "a certificate", nil
 }
 
-// generateKey finds the management key by using it, and returns what was right.
-func (t *talk) generateKey(ctx context.Context, slot Slot, r Request) (*tuf.Key, []byte, error) {
-	try := func(managementKey []byte) (*tuf.Key, []byte, error) {
+// manage does what takes the management key. It finds the key by using it, and
+// returns what was right.
+func (t *talk) manage(ctx context.Context, given []byte, do func(card, []byte) error) ([]byte, error) {
+	try := func(managementKey []byte) ([]byte, error) {
 		managementKey = bytes.Clone(managementKey)
-		key, err := ask(ctx, t, func(c card) (*tuf.Key, error) {
-			public, err := c.Generate(managementKey, slot, r)
-			if err != nil {
-				return nil, err
-			}
-			return tuf.NewKey(public)
-		})
-		return key, managementKey, err
+		_, err := ask(ctx, t, func(c card) (none, error) { return none{}, do(c, managementKey) })
+		return managementKey, err
 	}
-	key, managementKey, err := try(r.ManagementKey)
+	managementKey, err := try(given)
 	if !notTheManagementKey(err) {
-		return key, managementKey, err
+		return managementKey, err
 	}
-	if r.ManagementKey != nil {
-		return nil, nil, fmt.Errorf("%w (%w)", ErrManagementKey, err)
+	if given != nil {
+		return nil, fmt.Errorf("%w (%w)", ErrManagementKey, err)
 	}
 	if err := t.unlock(ctx, Always); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	pin := string(t.pin)
+	right := t.memory.right()
+	defer clear(right)
+	pin := string(right)
 	kept, err := ask(ctx, t, func(c card) ([]byte, error) { return c.ProtectedManagementKey(pin) })
 	if isAbsent(err) {
-		return nil, nil, fmt.Errorf("%w: it is not the factory's, and the stick keeps none under its PIN; it must be given", ErrManagementKey)
+		return nil, fmt.Errorf("%w: it is not the factory's, and the stick keeps none under its PIN; it must be given", ErrManagementKey)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("management key under the PIN: %w", err)
+		return nil, fmt.Errorf("management key under the PIN: %w", err)
 	}
 	defer clear(kept)
-	key, managementKey, err = try(kept)
+	managementKey, err = try(kept)
 	if notTheManagementKey(err) {
 		err = fmt.Errorf("%w: the one that the stick keeps under its PIN is not right (%w)", ErrManagementKey, err)
 	}
-	return key, managementKey, err
+	return managementKey, err
 }
 
 // notTheManagementKey tells by the library's words: the card answers with the
@@ -195,12 +209,12 @@ func notTheManagementKey(err error) bool {
 
 // describe writes the certificate, reads back what the card says of the key, and
 // holds it to what was asked for.
-func (t *talk) describe(ctx context.Context, made *Made, slot Slot, key *tuf.Key, managementKey []byte, r Request) error {
-	cert, err := nameCertificate(key, r.Role)
+func (t *talk) describe(ctx context.Context, made *Made, slot Slot, key *tuf.Key, managementKey []byte, r Request, origin string) error {
+	cert, err := nameCertificate(key, r.Role, origin)
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, t, func(c card) (struct{}, error) { return struct{}{}, c.SetCertificate(managementKey, slot, cert) })
+	_, err = ask(ctx, t, func(c card) (none, error) { return none{}, c.SetCertificate(managementKey, slot, cert) })
 	if err != nil {
 		return fmt.Errorf("write its certificate: %w", err)
 	}
@@ -213,20 +227,27 @@ func (t *talk) describe(ctx context.Context, made *Made, slot Slot, key *tuf.Key
 		return fmt.Errorf("%w: another key is in the slot now", ErrCard)
 	case made.PIN != "" && made.PIN != r.PIN, made.Touch != "" && made.Touch != r.Touch:
 		return fmt.Errorf("%w: PIN %s and touch %s were asked for, it has PIN %s and touch %s", ErrCard, r.PIN, r.Touch, made.PIN, made.Touch)
+	case made.Origin != "" && made.Origin != origin:
+		return fmt.Errorf("%w: the key should be %s, it says %s", ErrCard, origin, made.Origin)
 	}
-	if made.Attestation, err = t.attestation(ctx, slot); err != nil {
+	return nil
+}
+
+// vouch has the stick attest the key, and holds it to that.
+func (t *talk) vouch(ctx context.Context, made *Made) (err error) {
+	if made.Attestation, err = t.attestation(ctx, made.Slot); err != nil {
 		if fatal(ctx, err) {
 			return err
 		}
 		// The key is good without: whoever demands an attestation will say so.
-		t.prompter.Notice(fmt.Sprintf("warning: %s gives no attestation: %v", t, err))
+		t.asker().Notice(fmt.Sprintf("warning: %s gives no attestation: %v", t, err))
 		return nil
 	}
 	leaf, err := x509.ParseCertificate(made.Attestation[0])
 	if err != nil {
 		return err
 	}
-	if attested, err := tuf.NewKey(leaf.PublicKey); err != nil || !attested.Equal(key) {
+	if attested, err := tuf.NewKey(leaf.PublicKey); err != nil || !attested.Equal(made.Key) {
 		return errors.Join(fmt.Errorf("%w: it attests another key", ErrCard), err)
 	}
 	return nil
@@ -235,7 +256,7 @@ func (t *talk) describe(ctx context.Context, made *Made, slot Slot, key *tuf.Key
 // nameCertificate makes a certificate that names the key where other programs
 // look. It proves nothing: it is signed by a key that is then forgotten, since
 // the stick's own would cost a PIN and a touch.
-func nameCertificate(key *tuf.Key, role string) (*x509.Certificate, error) {
+func nameCertificate(key *tuf.Key, role, origin string) (*x509.Certificate, error) {
 	forgotten, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -244,7 +265,10 @@ func nameCertificate(key *tuf.Key, role string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	label := strings.Join(strings.Fields("signet "+role+" "+key.ID()[:12]), " ")
+	if origin == Generated {
+		origin = "" // the attestation says so, and better
+	}
+	label := strings.Join(strings.Fields("signet "+role+" "+key.ID()[:12]+" "+origin), " ")
 	template := &x509.Certificate{
 		SerialNumber: serial.Add(serial, big.NewInt(1)),
 		Subject:      pkix.Name{CommonName: label},

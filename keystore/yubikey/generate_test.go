@@ -34,7 +34,7 @@ func TestGenerate(t *testing.T) {
 		{"P-384", alice, yubikey.Request{Algorithm: keystore.P384}, "82"},
 		{"Ed25519", alice, yubikey.Request{Algorithm: keystore.Ed25519}, "82"},
 		{"firmware 5.4", bob, yubikey.Request{Role: "root"}, "9c"},
-		{"firmware without metadata", carol, yubikey.Request{Algorithm: keystore.P384}, "82"},
+		{"firmware without metadata", carol, yubikey.Request{Algorithm: keystore.P384, Slot: 0x83}, "83"},
 	} {
 		t.Run(test.claim, func(t *testing.T) {
 			plug(t, test.serial)

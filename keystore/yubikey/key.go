@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/tuf"
@@ -14,9 +15,10 @@ import (
 const maxEd25519 = 3072 - 16
 
 // A Key is a key in a slot, ready to sign. It is a tuf.Signer, safe for
-// concurrent use, and lives as long as its session.
+// concurrent use, and lives as long as its session: the stick may be pulled out
+// and come back.
 type Key struct {
-	stick *Stick
+	stick atomic.Pointer[Stick]
 	info  SlotInfo
 }
 
@@ -30,16 +32,42 @@ func (k *Key) Info() SlotInfo { return k.info }
 func (k *Key) Close() error { return nil }
 
 // Sign asks for the PIN if this session has not, says what for and which stick
-// (see keystore.WithReason), and waits for the touch.
+// (see keystore.WithReason and keystore.WithTouch), and waits for the touch.
 func (k *Key) Sign(ctx context.Context, msg []byte) ([]byte, error) {
-	if k.info.Algorithm == keystore.Ed25519 && len(msg) > maxEd25519 {
-		return nil, fmt.Errorf("%s: an Ed25519 key on a stick signs up to %d bytes, not %d; a P-256 key has no such limit", k.stick, maxEd25519, len(msg))
+	stick := k.stick.Load()
+	sig, err := k.sign(ctx, stick, msg)
+	if errors.Is(err, ErrRemoved) && ctx.Err() == nil {
+		// It may have been pulled out before, and be there again.
+		again, backErr := stick.session.Key(ctx, k.info.Serial, k.info.Slot, k.info.Key)
+		switch {
+		case backErr == nil:
+			stick = again.stick.Load()
+			if again.info.Slot == k.info.Slot {
+				k.stick.Store(stick)
+			}
+			sig, err = again.sign(ctx, stick, msg)
+		case backErr != nil && !errors.Is(backErr, ErrAbsent):
+			err = backErr
+		}
 	}
-	sig, err := withTurn(ctx, k.stick, func(t *talk) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := k.info.Key.Verify(msg, sig); err != nil {
+		return nil, fmt.Errorf("%s, slot %s: %w: %w", stick, k.info.Slot, ErrCard, err)
+	}
+	return sig, nil
+}
+
+func (k *Key) sign(ctx context.Context, stick *Stick, msg []byte) ([]byte, error) {
+	if k.info.Algorithm == keystore.Ed25519 && len(msg) > maxEd25519 {
+		return nil, fmt.Errorf("%s: an Ed25519 key on a stick signs up to %d bytes, not %d; a P-256 key has no such limit", stick, maxEd25519, len(msg))
+	}
+	sig, err := withTurn(ctx, stick, func(t *talk) ([]byte, error) {
 		if err := t.unlock(ctx, k.info.PIN); err != nil {
 			return nil, err
 		}
-		t.prompter.Notice(k.notice(keystore.Reason(ctx)))
+		t.asker().Notice(k.notice(ctx))
 		return ask(ctx, t, func(c card) ([]byte, error) {
 			private, err := c.Signer(k.info.Slot, k.info.Key.Public())
 			if err != nil {
@@ -50,25 +78,26 @@ func (k *Key) Sign(ctx context.Context, msg []byte) ([]byte, error) {
 	})
 	switch {
 	case err == nil:
+		return sig, nil
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return nil, fmt.Errorf("cancelled, nothing was signed: %w", err)
 	case status(err) == swSecurity && k.info.Touch != Never: // the PIN was taken just before
 		return nil, fmt.Errorf("YubiKey %d, slot %s: %w, nothing was signed", k.info.Serial, k.info.Slot, ErrTouch)
-	default:
-		return nil, err
 	}
-	if err := k.info.Key.Verify(msg, sig); err != nil {
-		return nil, fmt.Errorf("%s, slot %s: %w: %w", k.stick, k.info.Slot, ErrCard, err)
-	}
-	return sig, nil
+	return nil, err
 }
 
-func (k *Key) notice(reason string) string {
+func (k *Key) notice(ctx context.Context) string {
+	reason := keystore.Reason(ctx)
 	if reason != "" {
 		reason = " " + reason
 	}
-	if k.info.Touch == Never {
+	n, of := keystore.Touch(ctx)
+	switch {
+	case k.info.Touch == Never:
 		return fmt.Sprintf("YubiKey %d (slot %s) signs%s", k.info.Serial, k.info.Slot, reason)
+	case of > 1:
+		return fmt.Sprintf("touch %d of %d: YubiKey %d (slot %s) to sign%s", n, of, k.info.Serial, k.info.Slot, reason)
 	}
 	return fmt.Sprintf("touch YubiKey %d (slot %s) to sign%s", k.info.Serial, k.info.Slot, reason)
 }

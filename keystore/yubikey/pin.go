@@ -4,10 +4,65 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 )
 
-// factoryPIN is what every stick is sold with.
-const factoryPIN = "123456"
+// A memory is what a session knows of one stick's PIN. It outlives the
+// connection: a stick may be pulled out and come back.
+type memory struct {
+	mu     sync.Mutex
+	pin    []byte // the right one
+	wrong  []byte // the one that was wrong
+	left   int    // tries after that
+	closed bool
+}
+
+// right returns a copy of the PIN that was right, or nil.
+func (m *memory) right() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return bytes.Clone(m.pin)
+}
+
+// learn remembers that a PIN was right.
+func (m *memory) learn(pin []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.pin)
+	clear(m.wrong)
+	m.pin, m.wrong = nil, nil
+	if !m.closed {
+		m.pin = bytes.Clone(pin)
+	}
+}
+
+// refuse remembers that a PIN was wrong.
+func (m *memory) refuse(pin []byte, left int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.pin)
+	clear(m.wrong)
+	m.pin, m.wrong, m.left = nil, nil, left
+	if !m.closed {
+		m.wrong = bytes.Clone(pin)
+	}
+}
+
+// refused tells whether a PIN was wrong before, and the tries left then.
+func (m *memory) refused(pin []byte) (left int, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.left, m.wrong != nil && bytes.Equal(m.wrong, pin)
+}
+
+// forget overwrites what is remembered, for ever.
+func (m *memory) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.pin)
+	clear(m.wrong)
+	m.pin, m.wrong, m.closed = nil, nil, true
+}
 
 // unlock shows the card the PIN, if the policy wants it. The person is asked for
 // it once in the life of the session.
@@ -15,58 +70,56 @@ func (t *talk) unlock(ctx context.Context, policy string) error {
 	if policy == Never || policy == Once && t.verified {
 		return nil
 	}
-	pin := t.pin
-	if pin == nil {
+	pin := t.memory.right()
+	fresh := pin == nil
+	if fresh {
 		var err error
 		if pin, err = t.askPIN(ctx); err != nil {
 			return err
 		}
 	}
+	defer clear(pin)
 	text := string(pin) // a request that was abandoned may use it after pin is overwritten
 	_, err := ask(ctx, t, func(c card) (struct{}, error) { return struct{}{}, c.VerifyPIN(text) })
 	if left, wrong := pinTries(err); wrong {
-		t.pin, t.wrong, t.left, t.verified = nil, pin, left, false
+		t.memory.refuse(pin, left)
+		t.verified = false
 		return &PINError{Serial: t.info.Serial, Left: left}
 	}
 	if err != nil {
-		if t.pin == nil {
-			clear(pin)
-		}
 		return fmt.Errorf("verify PIN: %w", err)
 	}
-	if t.pin == nil && text == factoryPIN {
-		t.prompter.Notice(fmt.Sprintf("warning: %s still has the PIN that it was sold with; anyone who finds it can sign (ykman piv access change-pin)", t))
+	if fresh {
+		t.memory.learn(pin)
+		if text == factoryPIN {
+			t.asker().Notice(fmt.Sprintf("warning: %s still has the PIN that it was sold with; anyone who finds it can sign", t))
+		}
 	}
-	t.pin, t.verified = pin, true
+	t.verified = true
 	return nil
 }
 
 // askPIN asks for the PIN and refuses, before the card counts a try, what cannot
-// be it.
+// be it or should not.
 func (t *talk) askPIN(ctx context.Context) ([]byte, error) {
-	prompt := fmt.Sprintf("PIN of %s: ", t)
 	left, err := ask(ctx, t, card.Retries)
-	switch {
-	case err == nil && left == 0:
-		return nil, &PINError{Serial: t.info.Serial}
-	case err == nil && left == 1:
-		prompt = fmt.Sprintf("PIN of %s (last try; a wrong one blocks it): ", t)
-	case err == nil && left == 2:
-		prompt = fmt.Sprintf("PIN of %s (%s left): ", t, tries(left))
-	case err != nil && fatal(ctx, err):
+	if err != nil && fatal(ctx, err) {
 		return nil, err
-	} // any other: the card will say when it sees the PIN
-	pin, err := t.prompter.Secret(ctx, prompt)
+	}
+	if err != nil { // the card will say when it sees the PIN
+		left = -1
+	}
+	pin, err := t.askOld(ctx, PIN, left)
 	if err != nil {
 		return nil, err
 	}
-	if len(pin) < 6 || len(pin) > 8 {
-		defer clear(pin)
-		return nil, fmt.Errorf("%w for %s: a PIN has 6 to 8 characters, not %d; it was not tried", ErrPIN, t, len(pin))
+	if string(pin) == factoryPIN && !t.session.config.AllowFactoryPIN {
+		clear(pin)
+		return nil, fmt.Errorf("%s: %w", t, ErrFactoryPIN)
 	}
-	if bytes.Equal(pin, t.wrong) {
-		defer clear(pin)
-		return nil, &PINError{Serial: t.info.Serial, Left: t.left, Again: true}
+	if left, again := t.memory.refused(pin); again {
+		clear(pin)
+		return nil, &PINError{Serial: t.info.Serial, Left: left, Again: true}
 	}
 	return pin, nil
 }

@@ -4,19 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/signet-trust/signet/keystore"
+	"github.com/signet-trust/signet/tuf"
 )
 
 // Config says how a session deals with people and with other programs.
 type Config struct {
-	Prompter keystore.Prompter
+	Asker Asker
 	// Wait is how long to wait for a stick that another program holds; 10
 	// seconds when it is zero, not at all when it is negative.
 	Wait time.Duration
+	// AllowFactoryPIN lets a session sign with the PIN that sticks are sold with.
+	AllowFactoryPIN bool
 }
 
 // pause is the time between two attempts to open a stick that is held.
@@ -28,9 +31,10 @@ type Session struct {
 	config Config
 	driver driver
 
-	mu     sync.Mutex
-	open   map[string]*Stick // by reader
-	closed bool
+	mu       sync.Mutex
+	open     map[string]*Stick  // by reader
+	memories map[uint32]*memory // by serial number, of the sticks that were handed out
+	closed   bool
 }
 
 // NewSession opens nothing yet.
@@ -38,7 +42,10 @@ func NewSession(config Config) *Session {
 	if config.Wait == 0 {
 		config.Wait = 10 * time.Second
 	}
-	return &Session{config: config, driver: newDriver(), open: map[string]*Stick{}}
+	if config.Asker == nil {
+		config.Asker = nobody{}
+	}
+	return &Session{config: config, driver: newDriver(), open: map[string]*Stick{}, memories: map[uint32]*memory{}}
 }
 
 // Close lets go of all sticks and overwrites their PINs. A stick that is still
@@ -50,6 +57,9 @@ func (s *Session) Close() error {
 	for reader, stick := range s.open {
 		stick.close()
 		delete(s.open, reader)
+	}
+	for _, memory := range s.memories {
+		memory.forget()
 	}
 	return nil
 }
@@ -66,7 +76,7 @@ func (s *Session) List(ctx context.Context) ([]Info, error) {
 	for _, stick := range found {
 		s.drop(stick)
 	}
-	return infos(found, others), nil
+	return named(infos(found, others)), nil
 }
 
 // Open returns the stick with the serial number, or, for 0, the only one that
@@ -99,32 +109,111 @@ func (s *Session) Find(ctx context.Context, keyID string) (key *Key, err error) 
 	return key, err
 }
 
-// pick opens what is plugged in, lets choose have one, and lets the others go. As
-// long as the answer is ErrBusy it tries again, within the session's limit.
-func (s *Session) pick(ctx context.Context, choose func([]*Stick, []Info) (*Stick, error)) (*Stick, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	limit := time.Now().Add(s.config.Wait)
-	for told := false; ; told = true {
-		found, others, err := s.look(ctx)
+// Key returns the key that is known to be in a slot of a stick, ready to sign. A
+// slot that is empty now (ErrSlotEmpty) or holds another key (ErrOtherKey) is
+// never signed with. It asks for no PIN, and waits for a stick that another
+// program holds.
+func (s *Session) Key(ctx context.Context, serial uint32, slot Slot, want *tuf.Key) (*Key, error) {
+	stick, err := s.Open(ctx, serial)
+	if err != nil {
+		return nil, err
+	}
+	return stick.holding(ctx, slot, want)
+}
+
+// Await waits up to limit until the stick with the serial number is plugged in
+// or, for 0, one that this session has not handed out yet. It is ErrAbsent when
+// none came. When another program holds it, that is waited for too.
+func (s *Session) Await(ctx context.Context, serial uint32, limit time.Duration) (*Stick, error) {
+	const anyhow = 5 // pauses without any change after which to look all the same
+	end := time.Now().Add(limit)
+	var seen string
+	var last error
+	for quiet, told := anyhow, false; ; quiet++ {
+		now, _, err := await(ctx, s.driver.watch, nil)
 		if err != nil {
 			return nil, err
 		}
-		stick, err := choose(found, others)
-		if err == nil {
-			stick.used = true
+		if now != seen || quiet >= anyhow {
+			seen, quiet = now, 0
+			stick, err := s.attempt(ctx, func(found []*Stick, others []Info) (*Stick, error) {
+				return s.further(serial, found, others)
+			})
+			if err == nil || !errors.Is(err, ErrAbsent) && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrRemoved) {
+				return stick, err
+			}
+			last = err
+			if errors.Is(err, ErrBusy) && !told {
+				told = true
+				s.config.Asker.Notice(fmt.Sprintf("waiting: %v", held(err)))
+			}
 		}
-		for _, other := range found {
-			s.drop(other)
+		if !time.Now().Add(pause).Before(end) {
+			return nil, held(last)
 		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", last, ctx.Err())
+		}
+	}
+}
+
+// further picks the stick with the serial number or, for 0, the only one that
+// was not handed out before.
+func (s *Session) further(serial uint32, found []*Stick, others []Info) (*Stick, error) {
+	if serial != 0 {
+		return choose(serial, found, others)
+	}
+	var fresh []*Stick
+	for _, stick := range found {
+		if s.memories[stick.info.Serial] == nil {
+			fresh = append(fresh, stick)
+		}
+	}
+	stick, err := choose(0, fresh, others)
+	if errors.Is(err, ErrAbsent) && len(found) > 0 {
+		err = &wordedError{fmt.Sprintf("no further YubiKey is plugged in, there is %s", names(infos(found, nil))), []error{ErrAbsent}}
+	}
+	return stick, err
+}
+
+// attempt opens what is plugged in, lets choose have one, and lets the others go.
+func (s *Session) attempt(ctx context.Context, choose func([]*Stick, []Info) (*Stick, error)) (*Stick, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, others, err := s.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stick, err := choose(found, others)
+	if err == nil {
+		stick.used = true
+		s.memories[stick.info.Serial] = stick.memory
+	}
+	for _, other := range found {
+		s.drop(other)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return stick, nil
+}
+
+// pick attempts again as long as the answer is ErrBusy, within the session's
+// limit.
+func (s *Session) pick(ctx context.Context, choose func([]*Stick, []Info) (*Stick, error)) (*Stick, error) {
+	limit := time.Now().Add(s.config.Wait)
+	for told := false; ; told = true {
+		stick, err := s.attempt(ctx, choose)
 		if err == nil {
 			return stick, nil
 		}
 		if !errors.Is(err, ErrBusy) || !time.Now().Add(pause).Before(limit) {
-			return nil, err
+			return nil, held(err)
 		}
 		if !told {
-			s.config.Prompter.Notice(fmt.Sprintf("waiting up to %s: %v", s.config.Wait, err))
+			s.config.Asker.Notice(fmt.Sprintf("waiting up to %s: %v", s.config.Wait, held(err)))
 		}
 		select {
 		case <-time.After(pause):
@@ -181,13 +270,20 @@ func (s *Session) look(ctx context.Context) (found []*Stick, others []Info, err 
 	if err != nil {
 		return nil, nil, err
 	}
+	for reader, stick := range s.open { // a reader that went with its stick
+		if !slices.Contains(readers, reader) {
+			stick.lost.Store(true)
+			stick.close()
+			delete(s.open, reader)
+		}
+	}
 	for _, reader := range readers {
 		// Others are not opened: on a card without PIV the library would keep
 		// the card to itself until the process ends.
 		if !strings.Contains(strings.ToLower(reader), "yubikey") {
 			continue
 		}
-		if stick := s.open[reader]; stick != nil && !stick.lost.Load() {
+		if stick := s.open[reader]; stick != nil && stick.alive(ctx) {
 			found = append(found, stick)
 			continue
 		} else if stick != nil {
@@ -222,12 +318,35 @@ func (s *Session) openReader(ctx context.Context, reader string) (*Stick, error)
 			return nil, err
 		}
 		info := Info{Reader: reader, Serial: serial, Firmware: card.Version()}
-		return &Stick{info: info, card: card, prompter: s.config.Prompter, turn: make(chan struct{}, 1)}, nil
+		return &Stick{info: info, card: card, session: s, turn: make(chan struct{}, 1)}, nil
 	}, (*Stick).close)
-	if err == nil {
-		s.open[reader] = stick
+	if err != nil {
+		return nil, err
 	}
-	return stick, err
+	if stick.memory = s.memories[stick.info.Serial]; stick.memory == nil {
+		stick.memory = &memory{}
+	}
+	s.open[reader] = stick
+	return stick, nil
+}
+
+// alive tells whether the stick is still the one that was opened. One that is
+// busy is.
+func (st *Stick) alive(ctx context.Context) bool {
+	if st.lost.Load() {
+		return false
+	}
+	select {
+	case st.turn <- struct{}{}:
+	default:
+		return true
+	}
+	defer func() { <-st.turn }()
+	serial, _, err := await(ctx, st.card.Serial, nil)
+	if err != nil || serial != st.info.Serial {
+		st.lost.Store(true)
+	}
+	return !st.lost.Load()
 }
 
 // drop lets go of a stick that was only looked at.

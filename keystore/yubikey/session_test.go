@@ -124,11 +124,11 @@ func TestHeldByAnotherProgram(t *testing.T) {
 	// A session with patience says so, and gets it.
 	p := types()
 	p.noticed = func(text string) {
-		if strings.Contains(text, "scdaemon") {
+		if strings.Contains(text, "yubikey.test, process ") { // this test's own child
 			release()
 		}
 	}
-	patient := yubikey.NewSession(yubikey.Config{Prompter: p})
+	patient := yubikey.NewSession(yubikey.Config{Asker: p})
 	defer patient.Close()
 	if _, err := patient.Open(t.Context(), alice); err != nil {
 		t.Errorf("let go after the notice: %v, said %q", err, p.notices)
@@ -143,7 +143,7 @@ func TestWaitingForAnotherProgramEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := types()
 	p.noticed = func(string) { cancel() }
-	session := yubikey.NewSession(yubikey.Config{Prompter: p, Wait: time.Hour})
+	session := yubikey.NewSession(yubikey.Config{Asker: p, Wait: time.Hour})
 	defer session.Close()
 	if _, err := session.Open(ctx, 0); !errors.Is(err, context.Canceled) || !errors.Is(err, yubikey.ErrBusy) {
 		t.Errorf("got %v", err)

@@ -3,32 +3,33 @@ package yubikey
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 
-	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/tuf"
 )
 
-// A Stick is an open YubiKey. It lives as long as its session.
+// A Stick is an open YubiKey. It lives until it is pulled out, or its session
+// is closed.
 type Stick struct {
-	info     Info
-	card     card
-	prompter keystore.Prompter
-	used     bool        // handed out by the session
-	lost     atomic.Bool // the connection is dead for good
-	closed   atomic.Bool
+	info    Info
+	card    card
+	session *Session
+	memory  *memory     // of its PIN
+	used    bool        // handed out by the session
+	lost    atomic.Bool // the connection is dead for good
+	closed  atomic.Bool
 
-	// turn is held by whoever talks to the card. The fields below belong to
-	// that one.
+	// turn is held by whoever talks to the card. The field below belongs to that
+	// one.
 	turn     chan struct{}
-	pin      []byte // the right one
-	wrong    []byte // the one that was wrong
-	left     int    // tries after that
-	verified bool   // the card has seen the right one
+	verified bool // the card has seen the right PIN
 }
+
+func (st *Stick) asker() Asker { return st.session.config.Asker }
 
 // Info tells which stick it is.
 func (st *Stick) Info() Info { return st.info }
@@ -40,9 +41,6 @@ func (st *Stick) String() string { return fmt.Sprintf("YubiKey %d", st.info.Seri
 func (st *Stick) close() {
 	st.closed.Store(true)
 	end := func() {
-		clear(st.pin)
-		clear(st.wrong)
-		st.pin, st.wrong = nil, nil
 		st.card.Close()
 		<-st.turn
 	}
@@ -83,11 +81,14 @@ func withTurn[T any](ctx context.Context, st *Stick, body func(*talk) (T, error)
 			<-st.turn
 		}()
 	}()
-	if st.closed.Load() {
+	switch {
+	case st.closed.Load() && st.lost.Load():
+		return zero, fmt.Errorf("%s: %w", st, ErrRemoved)
+	case st.closed.Load():
 		return zero, fmt.Errorf("%s: %w", st, ErrClosed)
 	}
 	v, err := body(t)
-	if errors.Is(err, ErrRemoved) || errors.Is(err, ErrNoDaemon) {
+	if errors.Is(err, ErrRemoved) || errors.Is(err, ErrNoDaemon) || errors.Is(err, errLost) {
 		st.lost.Store(true)
 	}
 	if err != nil && !strings.Contains(err.Error(), st.String()) {
@@ -108,7 +109,10 @@ func ask[T any](ctx context.Context, t *talk, f func(card) (T, error)) (v T, err
 	return v, err
 }
 
-// slot returns what is in a slot, or isAbsent.
+// slot returns what is in a slot, or isAbsent. Before firmware 5.3 the card is
+// silent on a key that was imported. The certificate, which anyone with the
+// management key can write, is all there is then, and shows nothing better than
+// an imported key.
 func (t *talk) slot(ctx context.Context, slot Slot) (SlotInfo, error) {
 	type answer struct {
 		info   SlotInfo
@@ -118,6 +122,16 @@ func (t *talk) slot(ctx context.Context, slot Slot) (SlotInfo, error) {
 		a.info, a.public, err = c.Slot(slot)
 		return a, err
 	})
+	if isAbsent(err) && !t.info.Firmware.hasMetadata() {
+		cert, certErr := t.certificate(ctx, slot)
+		if certErr != nil && (isAbsent(certErr) || fatal(ctx, certErr)) {
+			return SlotInfo{}, certErr
+		}
+		a.info, err = SlotInfo{Slot: slot, Origin: Imported}, certErr
+		if cert != nil {
+			a.public = cert.PublicKey
+		}
+	}
 	if err != nil {
 		return SlotInfo{}, err
 	}
@@ -128,40 +142,60 @@ func (t *talk) slot(ctx context.Context, slot Slot) (SlotInfo, error) {
 	return a.info, nil
 }
 
+// certificate returns the certificate in a slot, or isAbsent. The library reads
+// none that are compressed.
+func (t *talk) certificate(ctx context.Context, slot Slot) (*x509.Certificate, error) {
+	cert, err := ask(ctx, t, func(c card) (*x509.Certificate, error) { return c.Certificate(slot) })
+	if err == nil || status(err) != 0 || isAbsent(err) || fatal(ctx, err) {
+		return cert, err
+	}
+	return raw(ctx, t, func(w wire) (*x509.Certificate, error) {
+		if err := w.choose(aidPIV); err != nil {
+			return nil, err
+		}
+		object, err := w.object(slot.object())
+		if err != nil {
+			return nil, err
+		}
+		return readCertificate(object)
+	})
+}
+
 // fatal tells an error that ends a walk over the slots from one that is about a
 // single slot.
 func fatal(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, ErrRemoved) || errors.Is(err, ErrNoDaemon)
+	return ctx.Err() != nil || errors.Is(err, ErrRemoved) || errors.Is(err, ErrNoDaemon) || errors.Is(err, errLost)
 }
 
 // Keys returns what is in the stick's slots, empty ones left out.
 func (st *Stick) Keys(ctx context.Context) ([]SlotInfo, error) {
-	return withTurn(ctx, st, func(t *talk) ([]SlotInfo, error) {
-		var keys []SlotInfo
-		for _, slot := range allSlots() {
-			info, err := t.slot(ctx, slot)
-			switch {
-			case isAbsent(err):
-				continue
-			case err != nil && fatal(ctx, err):
-				return nil, err
-			case err != nil:
-				info = SlotInfo{Serial: t.info.Serial, Slot: slot, Algorithm: "unreadable"}
-			}
-			info.Certificate, err = ask(ctx, t, func(c card) (string, error) {
-				cert, err := c.Certificate(slot)
-				if err != nil {
-					return "", err
-				}
-				return cert.Subject.CommonName, nil
-			})
-			if err != nil && fatal(ctx, err) { // any other is about the certificate alone
-				return nil, err
-			}
-			keys = append(keys, info)
+	return withTurn(ctx, st, func(t *talk) ([]SlotInfo, error) { return t.keys(ctx) })
+}
+
+func (t *talk) keys(ctx context.Context) ([]SlotInfo, error) {
+	var keys []SlotInfo
+	for _, slot := range allSlots() {
+		info, err := t.slot(ctx, slot)
+		switch {
+		case isAbsent(err):
+			continue
+		case err != nil && fatal(ctx, err):
+			return nil, err
+		case err != nil:
+			info = SlotInfo{Serial: t.info.Serial, Slot: slot, Algorithm: "unreadable"}
 		}
-		return keys, nil
-	})
+		cert, err := t.certificate(ctx, slot)
+		switch {
+		case err == nil:
+			info.Certificate = cert.Subject.CommonName
+		case fatal(ctx, err):
+			return nil, err
+		default: // about the certificate alone
+			info.Garbled = !isAbsent(err)
+		}
+		keys = append(keys, info)
+	}
+	return keys, nil
 }
 
 // Key returns the key in a slot, ready to sign.
@@ -180,17 +214,47 @@ func (st *Stick) Key(ctx context.Context, slot Slot) (*Key, error) {
 
 // Find returns the key with the ID, ready to sign.
 func (st *Stick) Find(ctx context.Context, keyID string) (*Key, error) {
-	return withTurn(ctx, st, func(t *talk) (*Key, error) {
-		for _, slot := range slotsFor(tuf.RoleRoot) {
-			info, err := t.slot(ctx, slot)
-			if err == nil && info.Key != nil && info.Key.ID() == keyID {
-				return t.key(info)
-			}
-			if err != nil && fatal(ctx, err) {
-				return nil, err
-			}
+	return withTurn(ctx, st, func(t *talk) (*Key, error) { return t.find(ctx, keyID) })
+}
+
+func (t *talk) find(ctx context.Context, keyID string) (*Key, error) {
+	for _, slot := range slotsFor(tuf.RoleRoot) {
+		info, err := t.slot(ctx, slot)
+		if err == nil && info.Key != nil && info.Key.ID() == keyID {
+			return t.key(info)
 		}
-		return nil, fmt.Errorf("key %.12s: %w", keyID, ErrSlotEmpty)
+		if err != nil && fatal(ctx, err) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("key %.12s: %w", keyID, ErrSlotEmpty)
+}
+
+// holding returns the key that is expected in a slot, be it in another slot of
+// the stick now, or says what is there instead.
+func (st *Stick) holding(ctx context.Context, slot Slot, want *tuf.Key) (*Key, error) {
+	return withTurn(ctx, st, func(t *talk) (*Key, error) {
+		info, err := t.slot(ctx, slot)
+		var instead error
+		switch {
+		case err == nil && info.Key != nil && info.Key.Equal(want):
+			return t.key(info)
+		case isAbsent(err):
+			instead = fmt.Errorf("slot %s is empty, where key %.12s was: the stick was reset, or the key deleted: %w", slot, want.ID(), ErrSlotEmpty)
+		case err != nil && fatal(ctx, err):
+			return nil, err
+		case err != nil:
+			instead = fmt.Errorf("slot %s cannot be read, where key %.12s was: %w: %w", slot, want.ID(), ErrOtherKey, err)
+		case info.Key != nil:
+			instead = fmt.Errorf("slot %s holds key %.12s, where key %.12s was: it was overwritten, or the stick reset and set up anew: %w", slot, info.Key.ID(), want.ID(), ErrOtherKey)
+		default:
+			instead = fmt.Errorf("slot %s holds a key (%s) that signet does not sign with, where key %.12s was: %w", slot, info.Algorithm, want.ID(), ErrOtherKey)
+		}
+		key, err := t.find(ctx, want.ID())
+		if errors.Is(err, ErrSlotEmpty) {
+			return nil, instead
+		}
+		return key, err
 	})
 }
 
@@ -203,7 +267,9 @@ func (t *talk) key(info SlotInfo) (*Key, error) {
 	case info.PIN == fingerprint:
 		return nil, fmt.Errorf("the key in slot %s wants a fingerprint, which signet does not ask for", info.Slot)
 	}
-	return &Key{stick: t.Stick, info: info}, nil
+	key := &Key{info: info}
+	key.stick.Store(t.Stick)
+	return key, nil
 }
 
 // Attestation returns the certificate by which the stick vouches that the key in

@@ -1,6 +1,6 @@
 // Package yubikey makes and uses keys on YubiKeys, by their PIV applet.
 //
-//	session := yubikey.NewSession(yubikey.Config{Prompter: prompter})
+//	session := yubikey.NewSession(yubikey.Config{Asker: asker})
 //	defer session.Close()
 //	stick, err := session.Open(ctx, 0)            // the one that is plugged in
 //	made, err := stick.Generate(ctx, yubikey.Request{Role: "root"})
@@ -78,6 +78,14 @@ func (s Slot) String() string { return strconv.FormatUint(uint64(s), 16) }
 // authentication (9a, 9e) and decryption (9d) belong to other programs.
 func (s Slot) Signs() bool { return s == Signature || s >= firstRetired && s <= lastRetired }
 
+// object is the tag of the data object for the slot's certificate.
+func (s Slot) object() [3]byte {
+	if s >= firstRetired && s <= lastRetired {
+		return [3]byte{0x5f, 0xc1, 0x0d + byte(s-firstRetired)}
+	}
+	return [3]byte{0x5f, 0xc1, map[Slot]byte{0x9a: 0x05, Signature: 0x0a, 0x9d: 0x0b, 0x9e: 0x01}[s]}
+}
+
 // slotsFor is the order in which a key for role looks for a free slot.
 func slotsFor(role string) []Slot {
 	var slots []Slot
@@ -120,4 +128,5 @@ type SlotInfo struct {
 	Touch       string   // Never, Always, Cached
 	Origin      string   // Generated, Imported
 	Certificate string   // the name in the slot's certificate
+	Garbled     bool     // the slot's certificate cannot be read
 }
