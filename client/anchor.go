@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -43,6 +44,9 @@ type Anchor struct {
 	// who have no state yet.
 	MinRoot    int64 `json:"minRoot,omitempty"`
 	MinTargets int64 `json:"minTargets,omitempty"`
+	// Hardware demands that the keys of root and targets, and of signers if it says
+	// so, be attested to have been made on a YubiKey; nil demands nothing.
+	Hardware *attestation.Demand `json:"hardware,omitempty"`
 }
 
 // threshold is the number of pinned keys that must have signed.
@@ -91,6 +95,11 @@ func (a *Anchor) Check() error {
 	}
 	if a.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(a.CA)) {
 		return errors.New("ca holds no PEM certificate")
+	}
+	if a.Hardware != nil {
+		if err := a.Hardware.Check(); err != nil {
+			return fmt.Errorf("hardware: %w", err)
+		}
 	}
 	return nil
 }

@@ -99,7 +99,8 @@ func (c *Client) View(ctx context.Context, repository string, options Options) (
 // FirstUse asks a server, which is not trusted yet, for a repository's newest
 // root file, and returns an anchor that pins it from now on. It is trust on first
 // use: whoever answers now is believed, which the caller has to have asked for
-// in words. like gives Servers, CA and PlainHTTP; its pins are not read.
+// in words. like gives Servers, CA, PlainHTTP
+// and Hardware; its pins are not read.
 func (c *Client) FirstUse(ctx context.Context, repository string, like Anchor) (*Anchor, error) {
 	return c.firstUse(ctx, repository, like)
 }

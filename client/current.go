@@ -40,15 +40,16 @@ const maxExpired = 64
 
 // read verifies what the server serves. Unlike a verifier, a publisher must be
 // able to renew what has expired: root, targets and signers may have, which is
-// then told in the Change. Freshness is not given up: timestamp and snapshot may
-// not have.
+// then told in the Change, and so is what the anchor's demand for hardware refuses.
+// Freshness is not given up: timestamp and snapshot may not have.
 func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor, then func(context.Context, *Update, *current) error) (*current, error) {
 	path, err := stateDir(p.Client.config.StateDir, repository)
 	if err != nil {
 		return nil, err
 	}
 	var cur *current
-	s := session{client: p.Client, repository: repository, anchor: anchor, path: path, token: func(string) string { return p.Server.Token }}
+	var lacking []string
+	s := session{client: p.Client, repository: repository, anchor: anchor, path: path, lacking: &lacking, token: func(string) string { return p.Server.Token }}
 	s.question = func(ctx context.Context, x *Update) (err error) {
 		if err := fresh(x, p.Client.config.Now()); err != nil {
 			return err
@@ -64,7 +65,7 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 		e, isExpired := errors.AsType[*tuf.ExpiredError](err)
 		switch {
 		case err == nil:
-			cur.expired = expired
+			cur.expired, cur.warnings = expired, append(cur.warnings, lacking...)
 			return cur, nil
 		case !isExpired, e.Role == tuf.RoleTimestamp, e.Role == tuf.RoleSnapshot, len(expired) == maxExpired:
 			return nil, err

@@ -180,7 +180,7 @@ func (c *Client) firstUse(ctx context.Context, repository string, like Anchor) (
 	if err := tuf.CheckRepository(repository); err != nil {
 		return nil, err
 	}
-	like = Anchor{Pattern: repository, Servers: like.Servers, CA: like.CA, PlainHTTP: like.PlainHTTP}
+	like = Anchor{Pattern: repository, Servers: like.Servers, CA: like.CA, PlainHTTP: like.PlainHTTP, Hardware: like.Hardware}
 	var errs []error
 	for _, address := range like.Servers {
 		root, version, err := c.newestRoot(ctx, repository, address, &like)
@@ -221,6 +221,9 @@ func (c *Client) newestRoot(ctx context.Context, repository, address string, lik
 	}
 	if name := tuf.RepositoryOf(x.trusted.Root()); name != "" && name != repository {
 		return nil, 0, like.checkRoot(repository, x.trusted.Root())
+	}
+	if err := like.checkHardware(c, repository, x.trusted.Root()); err != nil {
+		return nil, 0, err
 	}
 	return x.trusted.Bytes(tuf.RoleRoot), x.trusted.Root().Signed.Version, nil
 }

@@ -72,6 +72,7 @@ func (d *Prepared) build(ctx context.Context) error {
 		}
 		change.Files = append(change.Files, file)
 		change.Warnings = append(change.Warnings, draft.warnings...)
+		change.Warnings = d.hardwareWarnings(change.Warnings, draft)
 		d.Missing = append(d.Missing, draft.missing...)
 	}
 	d.Change, d.drafts = change, drafts

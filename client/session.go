@@ -56,6 +56,7 @@ type session struct {
 	question   question
 	token      func(address string) string
 	at         time.Time // judge expiries by this time rather than by the clock; zero: by the clock
+	lacking    *[]string // note here what the demand for hardware refuses, and go on; nil: refuse
 }
 
 // open opens the state and checks that the clock did not step back.
@@ -138,6 +139,9 @@ func (s *session) try(ctx context.Context, r *remote, locked bool) error {
 	if err != nil {
 		return err
 	}
+	if s.lacking != nil {
+		*s.lacking = nil
+	}
 	d.locked = locked
 	u := s.updater(d)
 	u.Fetch = r.fetch(s.repository)
@@ -171,13 +175,15 @@ func joined(err, saved error) error {
 
 // updater returns an updater on d.
 func (s *session) updater(d *Dir) *Updater {
-	return &Updater{
+	u := &Updater{
 		Repository: s.repository,
 		Store:      d,
 		Now:        s.clock,
 		Limits:     s.client.config.Limits,
 		checkRoot:  func(root *tuf.Root) error { return s.anchor.checkRoot(s.repository, root) },
 	}
+	s.demand(u)
+	return u
 }
 
 // answer runs the question on a verified update. Expiries are judged once more

@@ -65,6 +65,11 @@ type Updater struct {
 
 	// checkRoot is asked about every root before it counts.
 	checkRoot func(*tuf.Root) error
+	// checkNewest is asked about the newest root alone, before anything below it.
+	checkNewest func(*tuf.Root) error
+	// checkSigner is asked about the keys that delegator, whose file was verified,
+	// lists for a role, before the role's file counts.
+	checkSigner func(delegator *tuf.Targets, role string) error
 }
 
 // An Update is one run of an Updater: what it verified, and the means to verify
@@ -124,6 +129,11 @@ func (u *Updater) start(t *tuf.Trusted, pending ...tuf.File) (*Update, error) {
 func (x *Update) refresh(ctx context.Context) error {
 	if err := x.roots(ctx); err != nil {
 		return err
+	}
+	if x.u.checkNewest != nil {
+		if err := x.u.checkNewest(x.trusted.Root()); err != nil {
+			return err
+		}
 	}
 	if err := x.timestamp(ctx); err != nil {
 		return err
@@ -301,6 +311,12 @@ func (x *Update) snapshot(ctx context.Context) error {
 func (x *Update) Load(ctx context.Context, role, delegator string) error {
 	if x.trusted.Verified(role, delegator) {
 		return nil
+	}
+	// Ahead of the file: what was refused must not count as verified the next time.
+	if parent := x.trusted.Role(delegator); parent != nil && x.u.checkSigner != nil {
+		if err := x.u.checkSigner(parent, role); err != nil {
+			return err
+		}
 	}
 	meta, ok := x.trusted.RoleMeta(role)
 	if !ok {
