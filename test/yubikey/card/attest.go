@@ -1,8 +1,12 @@
 package card
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/ecdh"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -43,8 +47,7 @@ func (c *Card) equip(maker *Maker) error {
 }
 
 // attest is Yubico's ATTEST: a certificate, by the key in F9, which says that the
-// key in the slot was made on this card, and what its use demands. A real card also
-// attests X25519 keys, for which Go makes no certificates.
+// key in the slot was made on this card, and what its use demands.
 func (c *Card) attest(cmd Command) ([]byte, error) {
 	if cmd.P2 != 0 {
 		return nil, StatusWrongParameters
@@ -114,7 +117,45 @@ func (claim Claim) sign(issuer *x509.Certificate, key crypto.Signer) ([]byte, er
 	if claim.Edit != nil {
 		claim.Edit(template)
 	}
+	if public, ok := claim.Key.(*ecdh.PublicKey); ok {
+		return certifyX25519(template, &parent, public, key)
+	}
 	return x509.CreateCertificate(rand.Reader, template, &parent, claim.Key, key)
+}
+
+// The algorithms in a SubjectPublicKeyInfo (RFC 8410), with all that stands before
+// the 32 bytes of the key.
+const (
+	prefixX25519  = "\x30\x2a\x30\x05\x06\x03\x2b\x65\x6e\x03\x21\x00"
+	prefixEd25519 = "\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00"
+)
+
+// certifyX25519 makes a certificate for a key that the standard library certifies no
+// keys of: one for an Ed25519 key of the same bytes, which it then renames and signs
+// again.
+func certifyX25519(template, parent *x509.Certificate, public *ecdh.PublicKey, key crypto.Signer) ([]byte, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, ed25519.PublicKey(public.Bytes()), key)
+	if err != nil {
+		return nil, err
+	}
+	var certificate struct {
+		Body      asn1.RawValue
+		Algorithm asn1.RawValue
+		Signature asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(der, &certificate); err != nil {
+		return nil, err
+	}
+	body := bytes.Replace(certificate.Body.FullBytes,
+		append([]byte(prefixEd25519), public.Bytes()...), append([]byte(prefixX25519), public.Bytes()...), 1)
+	digest := sha256.Sum256(body) // what CreateCertificate takes for RSA 2048 and P-256
+	signature, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	certificate.Body.FullBytes = body
+	certificate.Signature = asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}
+	return asn1.Marshal(certificate)
 }
 
 // name is CN=common as UTF8String, the way a YubiKey writes it.

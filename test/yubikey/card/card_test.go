@@ -186,14 +186,22 @@ func TestStateFile(t *testing.T) {
 	term := insert(t, "5.7.4", keep)
 	term.manageDefault()
 	for _, generate := range []string{
-		"0047009A05 AC03800111", "0047009C05 AC03800114", "0047008205 AC038001E0", "0047008305 AC03800107", "0047008405 AC038001E1",
+		"0047009A05 AC03800111", "0047009C05 AC03800114",
+		"0047008205 AC038001E0", "0047008305 AC03800107", "0047008405 AC038001E1",
 	} {
 		term.send(generate)
 	}
+	term.want("0047008505 AC038001E1", "*9000")
+	term.want("00F68685", "9000")
+	term.want("00FE118725 0620 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F AB0103", "9000")
 	term.want("00DB3FFF09 5C035FC102 5302CAFE", "9000")
+	term.want("0024008010 313233343536FFFF 3132333435363738", "9000")
+	term.want("0024008110 3132333435363738 3837363534333231", "9000")
 	term.want(wrongPIN, "63C2")
+	term.want("002C008010 3831323334353637 313131313131FFFF", "63C2")
+	term.want("00FFFFFE13 089B10 0102030405060708090A0B0C0D0E0F10", "9000")
 	metadata := func(term *terminal) (all string) {
-		for _, slot := range []string{"9A", "9C", "82", "83", "84", "F9"} {
+		for _, slot := range []string{"9A", "9C", "82", "83", "84", "86", "87", "F9", "80", "81", "9B"} {
 			all += hex.EncodeToString(term.want("00F700"+slot+"000000", "*9000"))
 		}
 		return all
@@ -206,6 +214,9 @@ func TestStateFile(t *testing.T) {
 	}
 	term.want("00CB3FFF05 5C035FC10200", "5302CAFE9000")
 	term.want(askPIN, "63C2")
+	term.want("00F7008500", "6A88")
+	term.want("0020008008 3132333435363738", "9000")
+	term.manage(managementKey{Algorithm: algorithmAES128, Key: unhex(t, "0102030405060708090A0B0C0D0E0F10")})
 
 	if _, err := New(Config{Serial: 1, Firmware: Firmware{5, 7, 4}, StateFile: path}); err == nil {
 		t.Error("another stick's state was taken")

@@ -2,7 +2,9 @@ package card
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/hex"
+	"io"
 )
 
 const (
@@ -11,9 +13,6 @@ const (
 
 	objectDiscovery   = "7e"
 	objectAttestation = "5fff01"
-
-	// maxObject is the size of the largest object.
-	maxObject = 3063
 )
 
 // discovery says which PIN the application takes (3.3.2 of part 1). It comes
@@ -53,7 +52,8 @@ func (c *Card) getData(cmd Command) ([]byte, error) {
 	return tlv(tagObject, value...), nil
 }
 
-// putData is PUT DATA (3.3.1). An empty value deletes.
+// putData is PUT DATA (3.3.1). An empty value deletes. What fits into a command
+// fits into the card: 3063 bytes.
 func (c *Card) putData(cmd Command) ([]byte, error) {
 	if cmd.P1 != 0x3F || cmd.P2 != 0xFF {
 		return nil, StatusWrongParameters
@@ -68,9 +68,6 @@ func (c *Card) putData(cmd Command) ([]byte, error) {
 	value, err := unwrap(tagObject, rest)
 	if err != nil {
 		return nil, err
-	}
-	if len(value) > maxObject {
-		return nil, StatusNoSpace
 	}
 	c.changed = true
 	c.setObject(hex.EncodeToString(tag), value)
@@ -92,7 +89,8 @@ func certificateObject(der []byte) []byte {
 	return appendTLV(b, 0xFE, nil)
 }
 
-// readCertificateObject takes the certificate out of its wrapper.
+// readCertificateObject takes the certificate out of its wrapper. One that says so
+// is compressed by gzip (SP 800-73-4 part 1, 3.1.3).
 func readCertificateObject(b []byte) ([]byte, error) {
 	parts, err := readAll(b)
 	if err != nil {
@@ -100,6 +98,17 @@ func readCertificateObject(b []byte) ([]byte, error) {
 	}
 	der, ok := parts[0x70]
 	if !ok {
+		return nil, StatusWrongData
+	}
+	if !bytes.Equal(parts[0x71], []byte{1}) {
+		return der, nil
+	}
+	from, err := gzip.NewReader(bytes.NewReader(der))
+	if err != nil {
+		return nil, StatusWrongData
+	}
+	const longest = 16 << 10
+	if der, err = io.ReadAll(io.LimitReader(from, longest)); err != nil {
 		return nil, StatusWrongData
 	}
 	return der, nil

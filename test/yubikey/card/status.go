@@ -15,7 +15,6 @@ const (
 	StatusConditions       Status = 0x6985
 	StatusWrongData        Status = 0x6A80
 	StatusFileNotFound     Status = 0x6A82
-	StatusNoSpace          Status = 0x6A84
 	StatusWrongParameters  Status = 0x6A86
 	StatusReferenceMissing Status = 0x6A88
 	StatusInstruction      Status = 0x6D00

@@ -55,12 +55,12 @@ func (term *terminal) want(apdu, want string) []byte {
 	term.t.Helper()
 	data, status := term.send(apdu)
 	got := strings.ToUpper(hex.EncodeToString(status.bytes(data)))
-	want = strings.ReplaceAll(want, " ", "")
+	want = strings.ToUpper(strings.ReplaceAll(want, " ", ""))
 	if strings.HasPrefix(want, "*") {
 		got, want = got[len(got)-4:], want[1:]
 	}
-	if want == "61xx" { // more to fetch
-		got = got[:2] + "xx"
+	if want == "61XX" { // more to fetch
+		got = got[:2] + "XX"
 	}
 	if got != want {
 		term.t.Fatalf("%s: answer %s, want %s", apdu, got, want)

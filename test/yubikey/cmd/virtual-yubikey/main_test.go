@@ -125,6 +125,37 @@ func TestPcscdDiesWithItsParent(t *testing.T) {
 	ends(t, pcscd)
 }
 
+// TestStickSurvivesAKill ends the command with no chance to put anything away.
+func TestStickSurvivesAKill(t *testing.T) {
+	program, state := build(t), t.TempDir()
+	tool := func(s *session, args ...string) string {
+		t.Helper()
+		cmd := exec.Command("yubico-piv-tool", args...)
+		cmd.Env = append(os.Environ(), "PCSCLITE_CSOCK_NAME="+s.socket)
+		output, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+		return string(output)
+	}
+	certificate := filepath.Join(t.TempDir(), "certificate.pem")
+	args := []string{"--state", state, "--firmware", "5.4.3", "--pin", "246813", "--puk", "86427531"}
+	s := begin(t, program, args...)
+	tool(s, "-a", "generate", "-s", "9c", "-A", "ECCP256", "-o", filepath.Join(t.TempDir(), "public.pem"))
+	tool(s, "-a", "attest", "-s", "9c", "-o", certificate)
+	tool(s, "-a", "change-pin", "-P", "246813", "-N", "135792")
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Wait()
+
+	s = begin(t, program, args...)
+	said := tool(s, "-a", "verify-pin", "-P", "135792", "-a", "test-signature", "-s", "9c", "-i", certificate)
+	if !strings.Contains(said, "Successful ECDSA verification") {
+		t.Errorf("another key after a restart:\n%s", said)
+	}
+}
+
 func TestTouchByHandAndByTime(t *testing.T) {
 	program := build(t)
 	for _, c := range []struct{ how, press, says string }{
