@@ -36,8 +36,10 @@ func (c *Client) verify(ctx context.Context, image tuf.Image, options Options) (
 	if err != nil {
 		decision.Trusted, decision.Current, decision.Reference = false, false, ""
 		decision.Signers, decision.Tags = []string{}, nil
-		// Whoever reads the digest and forgets to read trusted must not get a yes.
+		// Whoever reads the digest and forgets to read trusted must not get a yes,
+		// nor what an entry says that was refused after all.
 		decision.Digest = image.Digest
+		decision.Length, decision.MediaType, decision.Annotations = 0, "", nil
 		decision.Rule, decision.Reason = tuf.RuleOf(err), reasonOf(err)
 		return decision, err
 	}
@@ -47,7 +49,9 @@ func (c *Client) verify(ctx context.Context, image tuf.Image, options Options) (
 }
 
 // reasonOf is an error in one line.
-func reasonOf(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+func reasonOf(err error) string {
+	return tidy(strings.ReplaceAll(err.Error(), "\n", "; "), maxReason)
+}
 
 // checkImage refuses a question that asks nothing.
 func checkImage(image tuf.Image) error {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -47,18 +48,40 @@ func (p *Publisher) Roles(ctx context.Context, repository string) ([]SigningRole
 	return roles, nil
 }
 
-// Repositories lists the server's repositories that the token covers, by name.
+// maxRepositories is how many repositories a server may list: more cannot be read
+// in reasonable time, and a server that never ends would have us read for ever.
+const maxRepositories = 200_000
+
+// Repositories lists the server's repositories that the token covers, by name. A
+// list without an end, or of what are no names, is refused.
 func (p *Publisher) Repositories(ctx context.Context) ([]api.RepositorySummary, error) {
+	wrong := func(format string, args ...any) error {
+		return &ServerError{Server: p.Server.URL, Trouble: TroubleAnswer, Detail: "its list of repositories makes no sense: " + fmt.Sprintf(format, args...)}
+	}
 	var all []api.RepositorySummary
 	for after := ""; ; {
 		var page api.RepositoriesResponse
-		if err := p.call(ctx, http.MethodGet, api.PagePath(after, 0), nil, &page); err != nil {
+		if err := p.call(ctx, http.MethodGet, api.PagePath(after, api.MaxPage), nil, &page); err != nil {
 			return nil, err
 		}
-		all = append(all, page.Repositories...)
-		if page.Next == "" || page.Next <= after { // a page that does not go on would be read for ever
-			return all, nil
+		for _, repository := range page.Repositories {
+			if err := tuf.CheckRepository(repository.Repository); err != nil {
+				return nil, wrong("%v", err)
+			}
+			// Names go up from page to page, so that the list ends.
+			if repository.Repository <= after {
+				return nil, wrong("%s comes after %s", repository.Repository, after)
+			}
+			after = repository.Repository
 		}
-		after = page.Next
+		if all = append(all, page.Repositories...); len(all) > maxRepositories {
+			return nil, wrong("more than %d names", maxRepositories)
+		}
+		switch {
+		case page.Next == "":
+			return all, nil
+		case len(page.Repositories) == 0:
+			return nil, wrong("a page is empty, and more are to come")
+		}
 	}
 }

@@ -25,7 +25,7 @@ func signerPaths(repository string, tags []string) ([]string, error) {
 	var paths []string
 	for _, pattern := range tags {
 		if plain := strings.NewReplacer("*", "x", "?", "x").Replace(pattern); tuf.CheckTag(plain) != nil {
-			return nil, fmt.Errorf("%q is not a pattern of tags: a tag in which '*' and '?' stand for other characters", tidy(pattern))
+			return nil, fmt.Errorf("%q is not a pattern of tags: a tag in which '*' and '?' stand for other characters", tidy(pattern, maxName))
 		}
 		if path := tuf.TagPath(repository, pattern); !slices.Contains(paths, path) {
 			paths = append(paths, path, path+recordPattern)
@@ -118,7 +118,7 @@ func (p *Publisher) prepareRemoveSigner(ctx context.Context, r RemoveSignerReque
 func (p *Publisher) buildRemoveSigner(ctx context.Context, cur *current, r RemoveSignerRequest) ([]*draft, error) {
 	role, ok := cur.roles[r.Name]
 	if !ok || r.Name == tuf.RoleTargets {
-		return nil, fmt.Errorf("%s has no signer %q: %w", r.Repository, tidy(r.Name), tuf.ErrNotFound)
+		return nil, fmt.Errorf("%s has no signer %q: %w", r.Repository, tidy(r.Name, maxName), tuf.ErrNotFound)
 	}
 	d, err := p.next(ctx, cur, role.delegator)
 	if err != nil {

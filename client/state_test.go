@@ -338,3 +338,27 @@ func TestStateDirIsOnePerRepository(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesOfRoles keeps apart what a file system without upper and lower case,
+// or Windows with its devices, would put into one file.
+func TestFilesOfRoles(t *testing.T) {
+	long := strings.Repeat("a", 256)
+	seen := map[string]string{}
+	for _, role := range []string{"root", "Root", "ROOT", "timestamp", "Timestamp", "TIMESTAMP", "snapshot", "snapShot", "targets", "Targets",
+		"ci", "CI", "%43i", "%63i", "c/i", "..", "con", "CON", "con.x", "nul", "com1", "lpt9", "console", long, strings.ToUpper(long), "\u017fnapshot"} {
+		name := fileOf(role)
+		if other, taken := seen[strings.ToLower(name)]; taken {
+			t.Errorf("%q and %q are both in %s", role, other, name)
+		}
+		seen[strings.ToLower(name)] = role
+		stem, _, _ := strings.Cut(name, ".")
+		if len(name) > 250 || isDevice(stem) || strings.ContainsAny(name, "/\\:*?\"<>|") || !strings.HasSuffix(name, ".json") {
+			t.Errorf("%q is in %q", role, name)
+		}
+	}
+	for _, role := range []string{"root", "timestamp", "snapshot", "targets", "release-1"} {
+		if fileOf(role) != role+".json" {
+			t.Errorf("%s is in %s", role, fileOf(role))
+		}
+	}
+}

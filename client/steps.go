@@ -15,7 +15,7 @@ import (
 func (p *Publisher) expires(role string) time.Time {
 	life, ok := p.Life[role]
 	if !ok && !tuf.IsTopLevel(role) {
-		life, ok = p.Life["signer"]
+		life, ok = p.Life[anySigner]
 	}
 	if !ok {
 		life = DefaultLife(role)

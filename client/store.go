@@ -91,14 +91,36 @@ func (d *Dir) readMarks(m *marks) error {
 	return nil
 }
 
-// fileOf returns the name of role's file. Names too long for a file system are
-// replaced by their hash.
+// fileOf returns the name of role's file. On a file system that takes upper and
+// lower case for the same, a signer named Timestamp would else write over
+// timestamp.json, and with it the protection against an older one: so upper-case
+// letters are escaped here, besides what quote escapes. Names too long for a file
+// system, and those that Windows keeps for devices, are replaced by their hash.
 func fileOf(role string) string {
-	name := quote(role)
-	if len(name) > 200 {
+	var b strings.Builder
+	for _, c := range []byte(role) {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("_.-~", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	name := b.String()
+	stem, _, _ := strings.Cut(name, ".")
+	if len(name) > 200 || isDevice(stem) {
 		name = digestHex([]byte(role))
 	}
 	return name + ".json"
+}
+
+// isDevice tells whether Windows opens a device under this name, whatever follows
+// after a dot.
+func isDevice(name string) bool {
+	switch name {
+	case "con", "prn", "aux", "nul":
+		return true
+	}
+	return len(name) == 4 && (name[:3] == "com" || name[:3] == "lpt") && name[3] >= '0' && name[3] <= '9'
 }
 
 // Load returns the file of role, or nil when there is none that counts.

@@ -42,8 +42,9 @@ type ServerError struct {
 	Err     error  // what is below, or nil
 }
 
-// Error names the server and says what is wrong with it.
-func (e *ServerError) Error() string { return e.Server + ": " + e.Detail }
+// Error names the server and says what is wrong with it. What the server said of
+// itself is shortened, and freed of what cannot be seen.
+func (e *ServerError) Error() string { return e.Server + ": " + tidy(e.Detail, maxReason) }
 
 // Unwrap returns what is below; tuf.ErrNotFound for a missing file.
 func (e *ServerError) Unwrap() []error {

@@ -3,6 +3,7 @@ package client
 import (
 	"io"
 	"log"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -144,5 +145,27 @@ func TestRecordOfAnotherDigest(t *testing.T) {
 	d, err := b.client().Verify(t.Context(), tuf.Image{Repository: appName, Tag: "1.0", Digest: digestOf("evil")}, Options{})
 	if tuf.RuleOf(err) != tuf.RuleDigest {
 		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// TestRefusedDecisionSaysNothingOfTheTarget refuses at the last moment, by an
+// expiry while roles were fetched, after an entry was found.
+func TestRefusedDecisionSaysNothingOfTheTarget(t *testing.T) {
+	b := newBench(t)
+	noted := target(digestOf("two"))
+	noted.Annotations = map[string]string{"note": "run me"}
+	b.repo.edit(tuf.RoleTargets, func(md *tuf.Targets) { b.repo.must(tuf.SetTarget(md, appName, "2.0", noted)) })
+	b.server.setIntercept(func(_ responseWriter, r *request) bool {
+		if strings.HasSuffix(r.URL.Path, ".targets.json") {
+			b.clock.Add(8 * day) // timestamp and snapshot are past their expiry by now
+		}
+		return false
+	})
+	d, err := b.verify("2.0")
+	if tuf.RuleOf(err) != tuf.RuleExpired {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if d.Digest != "" || d.Length != 0 || d.MediaType != "" || d.Annotations != nil || d.Reference != "" || d.Current || len(d.Signers) > 0 {
+		t.Errorf("an untrusted decision still tells what was signed: %+v", d)
 	}
 }

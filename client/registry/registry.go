@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
 	"sync"
@@ -89,7 +90,20 @@ func (c Config) Resolve(ctx context.Context, image tuf.Image) (tuf.Target, error
 	if image.Digest != "" && target.Digest != image.Digest {
 		return tuf.Target{}, fmt.Errorf("%s serves %s under the digest %s", ref.Context().RegistryStr(), target.Digest, image.Digest)
 	}
+	if err := signable(image.Repository, target); err != nil {
+		return tuf.Target{}, fmt.Errorf("what %s serves as %s cannot be signed: %w", ref.Context().RegistryStr(), image, err)
+	}
 	return target, nil
+}
+
+// signable refuses a target that no targets file could list: people are shown it
+// long before it would get into one. It is no verdict on the image.
+func signable(repository string, target tuf.Target) error {
+	err := tuf.SetTarget(tuf.NewTargets(1, time.Time{}), repository, "tag", target)
+	if refusal, ok := errors.AsType[*tuf.Refusal](err); ok {
+		return errors.New(refusal.Detail)
+	}
+	return err
 }
 
 // reference says the image as go-containerregistry does: docker.io is
@@ -192,6 +206,9 @@ func mediaType(descriptor *remote.Descriptor) string {
 	}
 	if err := json.Unmarshal(descriptor.Manifest, &manifest); err == nil && manifest.MediaType != "" {
 		return manifest.MediaType
+	}
+	if kind, _, err := mime.ParseMediaType(string(descriptor.MediaType)); err == nil {
+		return kind
 	}
 	return string(descriptor.MediaType)
 }

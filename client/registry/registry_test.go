@@ -106,6 +106,32 @@ func isTrouble(err error, trouble client.Trouble) bool {
 	return ok && e.Trouble == trouble
 }
 
+// TestMediaType takes the manifest's own word before the header's, and neither
+// when it says more than a media type.
+func TestMediaType(t *testing.T) {
+	const kind = "application/vnd.oci.image.manifest.v1+json"
+	for name, c := range map[string]struct{ body, header, want string }{
+		"both":                      {`{"mediaType":"` + kind + `"}`, "application/json", kind},
+		"the header alone":          {`{}`, kind, kind},
+		"the header with a charset": {`{}`, kind + "; charset=utf-8", kind},
+		"lines":                     {`{"mediaType":"a/b\n  + :latest  sha256:00"}`, kind, ""},
+		"what turns text":           {`{"mediaType":"a/\u202eb"}`, kind, ""},
+		"no slash":                  {`{"mediaType":"image"}`, kind, ""},
+		"without an end":            {`{"mediaType":"a/` + strings.Repeat("b", 300) + `"}`, kind, ""},
+	} {
+		_, repository, _ := start(t, false, func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", c.header)
+				w.Write([]byte(c.body))
+			})
+		})
+		target, err := Config{}.Resolve(t.Context(), tuf.Image{Repository: repository, Tag: "1.0"})
+		if target.MediaType != c.want || (err == nil) != (c.want != "") || tuf.IsRefusal(err) {
+			t.Errorf("%s: %+v, %v", name, target, err)
+		}
+	}
+}
+
 // TestDigestIsComputed believes the bytes, whatever the header says.
 func TestDigestIsComputed(t *testing.T) {
 	body := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}`
