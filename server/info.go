@@ -11,17 +11,26 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/server/api"
 	signerapi "github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
-// getServer says what this server is. It takes no token, and answers without the
-// signer too.
+// getServer says what this server is, and what holds for one repository if it is
+// asked for that. It takes no token, and answers without the signer too.
 func (s *Server) getServer(w http.ResponseWriter, r *http.Request) error {
 	reads := "open"
 	if s.config.ReadTokens {
 		reads = "token"
+	}
+	var rule Rule
+	if query := r.URL.Query(); query.Has("repository") {
+		repository := query.Get("repository")
+		if err := tuf.CheckRepository(repository); err != nil {
+			return fmt.Errorf("%w: repository: %v", api.ErrBadRequest, err)
+		}
+		rule = s.rule(repository)
 	}
 	l := s.config.Limits
 	info := api.ServerInfo{
@@ -31,7 +40,11 @@ func (s *Server) getServer(w http.ResponseWriter, r *http.Request) error {
 			Keys: l.Keys, Signatures: l.Signatures, Delegations: l.Delegations, Targets: l.Targets,
 		},
 		Lives:    seconds(s.config.Lives),
-		MaxLives: seconds(s.maxLife(Rule{})),
+		MaxLives: seconds(s.maxLife(rule)),
+		Hardware: hardware(rule.Hardware),
+	}
+	for role, most := range info.MaxLives {
+		info.Lives[role] = min(info.Lives[role], most)
 	}
 	identity, err := s.known.of(r.Context(), s.signer)
 	if err == nil {
@@ -81,6 +94,18 @@ func seconds(lives map[string]time.Duration) map[string]int64 {
 		in[role] = int64(life / time.Second)
 	}
 	return in
+}
+
+// hardware returns what clients are told of a demand.
+func hardware(d *attestation.Demand) *api.Hardware {
+	if d == nil {
+		return nil
+	}
+	told := &api.Hardware{Touch: d.Touch, PIN: d.PIN, Signers: d.Signers}
+	if d.MinFirmware != (attestation.Version{}) {
+		told.MinFirmware = d.MinFirmware.String()
+	}
+	return told
 }
 
 // getToken says what the caller's token may do.

@@ -26,6 +26,7 @@ type metrics struct {
 
 	mu      sync.Mutex
 	failing map[string]bool // repositories whose last refresh here failed
+	unmet   unmet
 }
 
 // maxFailing bounds the memory for repositories that are failing to refresh.
@@ -66,7 +67,10 @@ func newMetrics(version string) *metrics {
 		defer m.mu.Unlock()
 		return float64(len(m.failing))
 	})
-	m.registry.MustRegister(m.requests, m.seconds, m.publishes, m.refreshes, m.races, m.recoveries, info, failing,
+	unmet := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "signet_hardware_unmet", Help: "Repositories whose keys do not meet the demand for hardware that holds for their names.",
+	}, func() float64 { return float64(m.unmet.count()) })
+	m.registry.MustRegister(unmet, m.requests, m.seconds, m.publishes, m.refreshes, m.races, m.recoveries, info, failing,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -13,6 +13,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/signet-trust/signet/attestation"
+	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/test/harness"
 	"github.com/signet-trust/signet/tuf"
@@ -101,7 +103,9 @@ func TestOpenAPIProblems(t *testing.T) {
 // described.
 func TestOpenAPIAnswers(t *testing.T) {
 	o := readOpenAPI(t)
-	h := harness.Start(t)
+	h := harness.Start(t, func(c *harness.Config) {
+		c.Server.Rules = []server.Rule{{Pattern: "registry.example/strict/*", Hardware: &attestation.Demand{MinFirmware: attestation.Version{Major: 5}}}}
+	})
 	p := h.Publisher(t, app)
 	p.Init(t)
 	p.Tag(t, "1.0", harness.Digest("one"))
@@ -119,6 +123,9 @@ func TestOpenAPIAnswers(t *testing.T) {
 		{"GET", "/tuf/{repository}/{file}", api.FilePath(app, "timestamp.json"), "", "", 200},
 		{"GET", "/tuf/{repository}/{file}", api.FilePath(app, "9.root.json"), "", "", 404},
 		{"GET", "/v1/server", api.ServerPath, "", "", 200},
+		{"GET", "/v1/server", api.ServerPathOf(app), "", "", 200},
+		{"GET", "/v1/server", api.ServerPathOf("registry.example/strict/app"), "", "", 200},
+		{"GET", "/v1/server", api.ServerPathOf("App"), "", "", 400},
 		{"GET", "/v1/token", api.TokenPath, h.AdminToken, "", 200},
 		{"GET", "/v1/token", api.TokenPath, "", "", 401},
 		{"POST", "/v1/publish/{repository}", api.PublishPath(app), h.AdminToken, string(publish), 200},
@@ -219,6 +226,10 @@ func (o *openapi) faults(schema, v any, where string) []string {
 	case "integer":
 		if n, ok := v.(float64); !ok || n != float64(int64(n)) {
 			faults = append(faults, fmt.Sprintf("%s: %v is not an integer", where, v))
+		}
+	case "boolean":
+		if _, ok := v.(bool); !ok {
+			faults = append(faults, fmt.Sprintf("%s: %v is neither true nor false", where, v))
 		}
 	case "null":
 		if v != nil {

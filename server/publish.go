@@ -220,7 +220,11 @@ func (s *Server) check(ctx context.Context, repository string, head *Head, files
 	if head.Generation > 0 {
 		cur = &head.State
 	}
-	return tuf.CheckPublish(repository, cur, files, rules)
+	next, changed, err := tuf.CheckPublish(repository, cur, files, rules)
+	if err == nil {
+		err = demand(rule.Hardware, repository, head, changed, rules.Now)
+	}
+	return next, changed, err
 }
 
 // sign has the signer sign for next, and checks what came back.
@@ -275,9 +279,13 @@ func (s *Server) commit(ctx context.Context, repository string, head *Head, next
 	files = append(files, next.Timestamp)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishCommit)
 	defer cancel()
-	return s.store.Publish(ctx, Publication{
+	generation, err := s.store.Publish(ctx, Publication{
 		Repository: repository, Base: head.Generation, Files: files, By: by, At: s.now(), RefreshAt: refreshAt,
 	})
+	if err == nil && len(changed) > 0 {
+		s.judge(repository, next) // a refresh changes no keys
+	}
+	return generation, err
 }
 
 func acknowledge(repository string, generation int64, state *tuf.State) *api.PublishResponse {

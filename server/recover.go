@@ -95,14 +95,14 @@ func (s *Server) recover(ctx context.Context, repository string, at *attempt) (m
 // than the last, and may have expired since: the rules are read as of a time when
 // they were in date. Files that no role delegates to any more are left out: nobody
 // reads them, and CheckPublish takes none of them.
-func (s *Server) checkLate(repository string, head *Head, changed []tuf.File, tree map[string]*tuf.Targets) error {
+func (s *Server) checkLate(repository string, head *Head, late []tuf.File, tree map[string]*tuf.Targets) error {
 	rule := s.rule(repository)
 	rules := tuf.PublishRules{Now: s.now(), Limits: s.config.Limits, MaxLife: s.maxLife(rule), RootKeys: rule.RootKeys}
 	cur := head.State
 	cur.Roles = map[string]tuf.File{}
 	maps.Copy(cur.Roles, head.State.Roles)
 	var files []tuf.File
-	for _, file := range changed {
+	for _, file := range late {
 		switch {
 		case file.Role == tuf.RoleRoot:
 			root, err := tuf.ReadRoot(file.Bytes)
@@ -125,8 +125,11 @@ func (s *Server) checkLate(repository string, head *Head, changed []tuf.File, tr
 	if head.Generation > 0 {
 		on = &cur
 	}
-	_, _, err := tuf.CheckPublish(repository, on, files, rules)
-	return err
+	_, changed, err := tuf.CheckPublish(repository, on, files, rules)
+	if err != nil {
+		return err
+	}
+	return demand(rule.Hardware, repository, head, changed, rules.Now)
 }
 
 // before returns now, or the last moment before expires.

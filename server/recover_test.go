@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/server/api"
 	signerapi "github.com/signet-trust/signet/signer/api"
@@ -98,6 +99,30 @@ func TestRecoverKeepsTheRules(t *testing.T) {
 		h.Clock.Advance(13 * time.Hour)
 		sign(t, p, first, next)
 	})
+}
+
+// Nor does a root whose keys are not in hardware, where the rules demand that.
+func TestRecoverKeepsTheDemand(t *testing.T) {
+	m := newMaker(t)
+	h := demanding(t, &attestation.Demand{Roots: string(m.RootPEM())})
+	p := h.Publisher(t, app)
+	p.First(t)
+	targets := p.SignTargets(t)
+	if _, err := p.Client.Publish(t.Context(), app, attest(t, p, m), targets); err != nil {
+		t.Fatal(err)
+	}
+	tuf.SetAttestations(p.Root, nil)
+	p.Root.Signed.Version = 2
+	if _, err := h.Signer.Sign(t.Context(), signerapi.SignRequest{Repository: app, Roots: [][]byte{p.SignRoot(t).Bytes}, Roles: []tuf.File{targets}}); err != nil {
+		t.Fatal(err)
+	}
+	h.Clock.Advance(13 * time.Hour)
+	if n := h.Server.RefreshDue(t.Context()); n != 0 {
+		t.Fatalf("refreshed %d", n)
+	}
+	if head, err := h.Store.Head(t.Context(), app); err != nil || head.Generation != 1 {
+		t.Fatalf("generation %d: %v", head.Generation, err)
+	}
 }
 
 // What was committed late may have expired meanwhile.

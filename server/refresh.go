@@ -40,6 +40,9 @@ func (s *Server) Run(ctx context.Context) {
 	defer tick.Stop()
 	prune := time.NewTicker(pruneEvery)
 	defer prune.Stop()
+	var audit sync.WaitGroup
+	defer audit.Wait()
+	audit.Go(func() { s.auditNowAndThen(ctx) })
 	s.RefreshDue(ctx)
 	for {
 		select {

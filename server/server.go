@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -16,6 +17,7 @@ type Rule struct {
 	Pattern  string                   // as tuf.MatchName reads it
 	RootKeys []string                 // key IDs that root's own role may list; none: any
 	MaxLife  map[string]time.Duration // furthest expiry, by "root", "targets", "signer"; absent: the server's
+	Hardware *attestation.Demand      // of the keys of root and targets, and perhaps of signers'; nil: none
 }
 
 // Config says how a server is to work. Store and Signer are required; zero values

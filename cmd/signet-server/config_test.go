@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/signet-trust/signet/test/yubikey/card"
 )
 
 // call runs the command and returns its exit status and output.
@@ -34,6 +36,16 @@ func write(t *testing.T, name, text string, mode os.FileMode) string {
 	return path
 }
 
+// attestationRoot is the PEM of somebody who attests, in place of Yubico.
+func attestationRoot(t *testing.T) string {
+	t.Helper()
+	maker, err := card.NewMaker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(maker.RootPEM())
+}
+
 // A flag goes before the environment, which goes before the file, which goes
 // before the default.
 func TestPrecedence(t *testing.T) {
@@ -52,6 +64,7 @@ func TestPrecedence(t *testing.T) {
 
 // What config prints is a configuration file that gives the same.
 func TestConfigPrintsAFile(t *testing.T) {
+	roots := write(t, "roots.pem", attestationRoot(t), 0o644)
 	file := write(t, "config.yaml", `
 listen: localhost:0
 tls-name: [signet.example, "10.0.0.1"]
@@ -60,6 +73,10 @@ repositories:
   - pattern: registry.example/team/**
     root-keys: ["`+strings.Repeat("ab", 32)+`"]
     max-root-life: 30d
+  - pattern: registry.example/payments/**
+    hardware: {touch: true, pin: false, min-firmware: 5.7, signers: true, roots: `+roots+`}
+  - pattern: registry.example/**
+    hardware: {}
 `, 0o600)
 	status, first, stderr := call(t, nil, "config", "--config", file)
 	if status != 0 {
@@ -71,6 +88,9 @@ repositories:
 	}
 	if first != second {
 		t.Errorf("printed\n%s\nread back\n%s", first, second)
+	}
+	if demand := `hardware: {touch: true, pin: false, signers: true, min-firmware: "5.7.0", roots: "` + roots + `"}`; !strings.Contains(first, demand) {
+		t.Errorf("no %s in\n%s", demand, first)
 	}
 }
 
@@ -92,6 +112,12 @@ func TestConfigMistakes(t *testing.T) {
 		"nobody may":                 {file("repositories:\n  - pattern: a.example/b\n    root-keys: []\n"), nil, "would let nobody"},
 		"a rule without a pattern":   {file("repositories:\n  - max-root-life: 1d\n"), nil, "without a pattern"},
 		"a list":                     {file("- listen\n"), nil, "expected keys and values"},
+		"an unknown demand":          {file("repositories:\n  - pattern: a.example/b\n    hardware: {tuch: true}\n"), nil, `config.yaml:3: unknown key "tuch" in hardware`},
+		"a demand of a word":         {file("repositories:\n  - pattern: a.example/b\n    hardware: true\n"), nil, "config.yaml:3: expected keys and values"},
+		"neither true nor false":     {file("repositories:\n  - pattern: a.example/b\n    hardware: {touch: maybe}\n"), nil, `hardware: touch: "maybe"`},
+		"no firmware":                {file("repositories:\n  - pattern: a.example/b\n    hardware: {min-firmware: new}\n"), nil, "hardware: min-firmware"},
+		"no roots":                   {file("repositories:\n  - pattern: a.example/b\n    hardware: {roots: /nowhere/roots.pem}\n"), nil, "hardware: roots: open /nowhere/roots.pem"},
+		"no certificates":            {file("repositories:\n  - pattern: a.example/b\n    hardware: {roots: " + write(t, "roots", "hello", 0o644) + "}\n"), nil, "no PEM certificate"},
 		"no value":                   {file("listen:\n"), nil, "config.yaml:1: expected one value"},
 		"no file":                    {[]string{"config", "--config", "/nowhere/config.yaml"}, nil, "configuration"},
 		"unknown variable":           {[]string{"config"}, []string{"SIGNET_SERVER_LISTN=x"}, "unknown variable SIGNET_SERVER_LISTN"},

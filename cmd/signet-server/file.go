@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -22,6 +23,7 @@ import (
 //	  - pattern: registry.example.com/team/**
 //	    root-keys: [ID, ID]     # the only keys that root may list as its own
 //	    max-root-life: 400d     # max-targets-life, max-signer-life
+//	    hardware: {touch: true} # pin, signers, min-firmware, roots
 //
 // A key that nobody knows is refused, with its line: it is a mistake that would
 // otherwise be found when it hurts.
@@ -110,6 +112,64 @@ func (f configFile) list(node *yaml.Node) ([]string, error) {
 	return values, nil
 }
 
+// A rule is one of repositories.
+type rule struct {
+	server.Rule
+	hardwareRoots string // the file of Hardware.Roots
+}
+
+// serverRules returns rules as the server takes them.
+func serverRules(rules []rule) []server.Rule {
+	var list []server.Rule
+	for _, r := range rules {
+		list = append(list, r.Rule)
+	}
+	return list
+}
+
+// hardware reads what a rule demands of keys, and the file that it names.
+func (f configFile) hardware(node *yaml.Node) (d *attestation.Demand, roots string, err error) {
+	d = &attestation.Demand{}
+	err = f.mapping(node, func(key string, at, value *yaml.Node) error {
+		text, err := f.text(value, false)
+		if err != nil {
+			return err
+		}
+		switch key {
+		case "touch":
+			err = trueOrFalse(text, &d.Touch)
+		case "pin":
+			err = trueOrFalse(text, &d.PIN)
+		case "signers":
+			err = trueOrFalse(text, &d.Signers)
+		case "min-firmware":
+			err = d.MinFirmware.UnmarshalText([]byte(text))
+		case "roots":
+			var data []byte
+			data, err = os.ReadFile(text)
+			roots, d.Roots = text, string(data)
+			if err == nil {
+				err = d.Check()
+			}
+		default:
+			return f.errorf(at, "unknown key %q in hardware; known are touch, pin, signers, min-firmware, roots", key)
+		}
+		if err != nil {
+			return f.errorf(value, "hardware: %s: %w", key, err)
+		}
+		return nil
+	})
+	return d, roots, err
+}
+
+func trueOrFalse(text string, to *bool) error {
+	if text != "true" && text != "false" {
+		return fmt.Errorf("%q is neither true nor false", text)
+	}
+	*to = text == "true"
+	return nil
+}
+
 // keyIDPattern is what root-keys lists.
 var keyIDPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
@@ -119,7 +179,7 @@ func (f configFile) repositories(o *options, node *yaml.Node) error {
 		return f.errorf(node, "repositories: expected a list of patterns with their rules")
 	}
 	for _, item := range node.Content {
-		rule := server.Rule{MaxLife: map[string]time.Duration{}}
+		rule := rule{Rule: server.Rule{MaxLife: map[string]time.Duration{}}}
 		err := f.mapping(item, func(key string, at, value *yaml.Node) (err error) {
 			switch key {
 			case "pattern":
@@ -151,8 +211,11 @@ func (f configFile) repositories(o *options, node *yaml.Node) error {
 					return f.errorf(value, "%s: %v", key, err)
 				}
 				rule.MaxLife[strings.TrimSuffix(strings.TrimPrefix(key, "max-"), "-life")] = time.Duration(life)
+			case "hardware":
+				rule.Hardware, rule.hardwareRoots, err = f.hardware(value)
+				return err
 			default:
-				return f.errorf(at, "unknown key %q in repositories; known are pattern, root-keys, max-root-life, max-targets-life, max-signer-life", key)
+				return f.errorf(at, "unknown key %q in repositories; known are pattern, root-keys, max-root-life, max-targets-life, max-signer-life, hardware", key)
 			}
 			return nil
 		})

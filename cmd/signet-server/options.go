@@ -16,7 +16,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/signet-trust/signet/server"
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/server/api"
 )
 
@@ -49,7 +49,7 @@ type options struct {
 	shutdownTimeout                            duration
 	logLevel, logFormat                        string
 	readyFile                                  string
-	rules                                      []server.Rule // the file's key repositories
+	rules                                      []rule // the file's key repositories
 }
 
 // register names every option. What stands here is what docs and --help say.
@@ -283,7 +283,7 @@ func (o *options) print(w io.Writer, flags *pflag.FlagSet) error {
 	return err
 }
 
-func printRules(w io.Writer, rules []server.Rule) {
+func printRules(w io.Writer, rules []rule) {
 	if len(rules) == 0 {
 		fmt.Fprintln(w, "repositories: []")
 		return
@@ -297,6 +297,16 @@ func printRules(w io.Writer, rules []server.Rule) {
 		for _, role := range slices.Sorted(maps.Keys(r.MaxLife)) {
 			life := duration(r.MaxLife[role])
 			fmt.Fprintf(w, "    max-%s-life: %s\n", role, life.String())
+		}
+		if d := r.Hardware; d != nil {
+			fmt.Fprintf(w, "    hardware: {touch: %t, pin: %t, signers: %t", d.Touch, d.PIN, d.Signers)
+			if d.MinFirmware != (attestation.Version{}) {
+				fmt.Fprintf(w, ", min-firmware: %q", d.MinFirmware)
+			}
+			if r.hardwareRoots != "" {
+				fmt.Fprintf(w, ", roots: %q", r.hardwareRoots)
+			}
+			fmt.Fprintln(w, "}")
 		}
 	}
 }

@@ -129,7 +129,7 @@ func drain(ctx context.Context, o *options, s *server.Server, main, health *http
 func (o *options) server(db server.Store, keys server.Signer, log *slog.Logger) server.Config {
 	return server.Config{
 		Store: db, Signer: keys, Version: version(), Log: log,
-		ReadTokens: o.reads == "token", Rules: o.rules, MaxLife: o.maxLives(),
+		ReadTokens: o.reads == "token", Rules: serverRules(o.rules), MaxLife: o.maxLives(),
 		Lives: map[string]time.Duration{
 			tuf.RoleRoot: time.Duration(o.rootLife), tuf.RoleTargets: time.Duration(o.targetsLife), "signer": time.Duration(o.signerLife),
 		},

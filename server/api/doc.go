@@ -4,7 +4,7 @@
 // errors.Is gives the same answer on both sides. It does no I/O.
 //
 //	GET|HEAD /tuf/{repository}/{file}       a metadata file, for any TUF client, mirror or CDN
-//	GET  /v1/server                         version, signer's identity, limits
+//	GET  /v1/server?repository=             version, signer's identity, limits
 //	GET  /v1/token                          what the caller's token may do
 //	POST /v1/publish/{repository}           new root, targets and signers' files
 //	POST /v1/online-keys/{repository}       the signer's snapshot and timestamp keys

@@ -32,6 +32,12 @@ func FilePath(repository, file string) string {
 	return filePrefix + bracket.Replace(repository) + "/" + file
 }
 
+// ServerPathOf returns the path of what the server is and asks of those who publish
+// to repository.
+func ServerPathOf(repository string) string {
+	return ServerPath + "?" + url.Values{"repository": {repository}}.Encode()
+}
+
 // PublishPath returns the path to publish repository at.
 func PublishPath(repository string) string { return publishPrefix + bracket.Replace(repository) }
 

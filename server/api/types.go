@@ -70,7 +70,9 @@ type PublishResponse struct {
 	Versions   map[string]int64 `json:"versions"`   // of every role, snapshot and timestamp too
 }
 
-// ServerInfo says what a server is and asks of those who publish.
+// ServerInfo says what a server is and asks of those who publish: to a repository
+// where one was named (ServerPathOf), since limits differ by name, and to any where
+// no rule says otherwise.
 type ServerInfo struct {
 	Version  string           `json:"version"`
 	Time     time.Time        `json:"time"`     // the server's clock, for people to compare
@@ -79,6 +81,16 @@ type ServerInfo struct {
 	Limits   Limits           `json:"limits"`
 	Lives    map[string]int64 `json:"lives"`    // seconds that a new root, targets or signer's file should live
 	MaxLives map[string]int64 `json:"maxLives"` // seconds that one may live at most
+	Hardware *Hardware        `json:"hardware,omitempty"`
+}
+
+// Hardware is what a server demands of the keys of a repository: that they are on
+// YubiKeys, as attestations in root and targets prove.
+type Hardware struct {
+	MinFirmware string `json:"minFirmware,omitempty"` // the oldest that a key may be on, as in "5.7.0"
+	Touch       bool   `json:"touch"`                 // each signature takes a touch
+	PIN         bool   `json:"pin"`                   // the stick wants its PIN
+	Signers     bool   `json:"signers"`               // signers' keys too, not only those of root and targets
 }
 
 // Limits are what a server takes at most.
