@@ -36,6 +36,7 @@ type Timeouts struct {
 	Connect time.Duration // to connect, TLS included; default 10 s
 	Header  time.Duration // from the request to the answer's first byte; default 15 s
 	Body    time.Duration // for a body, beside one second for each 32 KiB it may have; default 10 s
+	First   time.Duration // for all roots of a server, while none is trusted yet; default 2 min
 }
 
 func (t Timeouts) orDefault() Timeouts {
@@ -47,6 +48,7 @@ func (t Timeouts) orDefault() Timeouts {
 	set(&t.Connect, 10*time.Second)
 	set(&t.Header, 15*time.Second)
 	set(&t.Body, 10*time.Second)
+	set(&t.First, 2*time.Minute)
 	return t
 }
 

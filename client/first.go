@@ -108,6 +108,9 @@ func (a *Anchor) firstRoot(ctx context.Context, u *Updater) (data []byte, versio
 		if err != nil {
 			return nil, 0, err
 		}
+		if err := isRoot(u.Repository, fetched.Bytes, version); err != nil {
+			return nil, 0, err // a server that makes files up could do so without an end
+		}
 		if a.accepts(fetched.Bytes) {
 			return fetched.Bytes, version, nil
 		}
@@ -117,6 +120,29 @@ func (a *Anchor) firstRoot(ctx context.Context, u *Updater) (data []byte, versio
 		detail = fmt.Sprintf("none of the %d roots that the server has is the pinned one, %s", version-1, a.RootSHA256)
 	}
 	return nil, 0, &tuf.Refusal{Repository: u.Repository, Role: tuf.RoleRoot, Rule: tuf.RuleAnchor, Clause: "TUF §5.2", Detail: detail}
+}
+
+// isRoot refuses a file that does not even say that it is the root of a version.
+// Other tools' early roots need not be of a shape that we take.
+func isRoot(repository string, data []byte, version int64) error {
+	var file struct {
+		Signed struct {
+			Type    string `json:"_type"`
+			Version int64  `json:"version"`
+		} `json:"signed"`
+	}
+	refusal := &tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Version: version, Rule: tuf.RuleShape, Clause: "TUF §4.3"}
+	switch err := json.Unmarshal(data, &file); {
+	case err != nil:
+		refusal.Detail = "the file is not JSON"
+	case file.Signed.Type != tuf.RoleRoot:
+		refusal.Detail = fmt.Sprintf("the type is %q where \"root\" was expected", tidy(file.Signed.Type, maxName))
+	case file.Signed.Version != version:
+		refusal.Rule, refusal.Clause, refusal.Detail = tuf.RuleVersion, "TUF §5.3.3", fmt.Sprintf("the file states version %d", file.Signed.Version)
+	default:
+		return nil
+	}
+	return refusal
 }
 
 // connect checks, after an anchor was changed, that the newest verified root is
@@ -203,6 +229,26 @@ func (c *Client) newestRoot(ctx context.Context, repository, address string, lik
 	if err != nil {
 		return nil, 0, err
 	}
+	ctx, late, cancel := c.first(ctx, r)
+	defer cancel()
+	root, version, err := c.walkRoots(ctx, repository, r, like)
+	return root, version, late(err)
+}
+
+// first bounds the time in which a server that nothing is known of yet may have
+// its roots walked. late turns an error that comes of it into one that says so.
+func (c *Client) first(ctx context.Context, r *remote) (bounded context.Context, late func(error) error, cancel func()) {
+	bounded, cancel = context.WithTimeout(ctx, c.config.Timeouts.First)
+	return bounded, func(err error) error {
+		if err != nil && bounded.Err() != nil && ctx.Err() == nil && !tuf.IsRefusal(err) {
+			return &ServerError{Server: r.base, Trouble: TroubleTimeout, Err: err,
+				Detail: fmt.Sprintf("its roots, of which none is trusted here yet, could not be read within %s", c.config.Timeouts.First)}
+		}
+		return err
+	}, cancel
+}
+
+func (c *Client) walkRoots(ctx context.Context, repository string, r *remote, like *Anchor) ([]byte, int64, error) {
 	u := &Updater{Repository: repository, Fetch: r.fetch(repository), Now: c.config.Now, Limits: c.config.Limits}
 	first, err := u.Fetch(ctx, tuf.FileName(tuf.RoleRoot, 1), maxRoot, "")
 	if err != nil {

@@ -147,9 +147,11 @@ func (s *session) try(ctx context.Context, r *remote, locked bool) error {
 	u.Fetch = r.fetch(s.repository)
 	u.ETag = d.etag(r.base)
 	before := d.marks
-	x, err := s.anchor.begin(ctx, u, d)
+	first, late, cancel := s.client.first(ctx, r)
+	defer cancel()
+	x, err := s.anchor.begin(first, u, d)
 	if err != nil {
-		return err
+		return late(err)
 	}
 	err = x.refresh(ctx)
 	if err == nil {
