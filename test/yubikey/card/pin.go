@@ -97,18 +97,16 @@ func (c *Card) replaceSecret(cmd Command, check, set *secret) error {
 		return StatusWrongData
 	}
 	old, value := cmd.Data[:8], cmd.Data[8:]
-	if check.Left == 0 {
-		return StatusBlocked
-	}
-	if !c.acceptable(value, set == &c.state.PUK) {
-		return StatusConditions
-	}
 	c.changed = true
 	if err := check.check(old); err != nil {
 		if check == &c.state.PIN {
 			c.session.pin = false
 		}
 		return err
+	}
+	// The new value is looked at last: ykman blocks the PUK with an empty new PIN.
+	if !c.acceptable(value, set == &c.state.PUK) {
+		return StatusConditions
 	}
 	set.set(value)
 	return nil
