@@ -23,6 +23,7 @@ type metrics struct {
 	refreshes  *prometheus.CounterVec
 	races      prometheus.Counter
 	recoveries prometheus.Counter
+	oldest     prometheus.Gauge
 
 	mu      sync.Mutex
 	failing map[string]bool // repositories whose last refresh here failed
@@ -54,6 +55,9 @@ func newMetrics(version string) *metrics {
 		recoveries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signet_recoveries_total", Help: "Publishes that were signed but not committed, and were finished later.",
 		}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "signet_oldest_timestamp_expiry_seconds", Help: "When the first timestamp expires, in Unix time, of repositories whose root has not expired; 0: there are none.",
+		}),
 		failing: map[string]bool{},
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -70,7 +74,7 @@ func newMetrics(version string) *metrics {
 	unmet := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "signet_hardware_unmet", Help: "Repositories whose keys do not meet the demand for hardware that holds for their names.",
 	}, func() float64 { return float64(m.unmet.count()) })
-	m.registry.MustRegister(unmet, m.requests, m.seconds, m.publishes, m.refreshes, m.races, m.recoveries, info, failing,
+	m.registry.MustRegister(unmet, m.oldest, m.requests, m.seconds, m.publishes, m.refreshes, m.races, m.recoveries, info, failing,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -268,7 +268,7 @@ func compare(a, b string) int {
 // commit moves the head to next. A client that leaves now does not stop it: what
 // was signed had better be there.
 func (s *Server) commit(ctx context.Context, repository string, head *Head, next *tuf.State, changed []tuf.File, signed *signerapi.Signed, by string) (int64, error) {
-	refreshAt, err := refreshTime(signed, s.now())
+	due, err := dueTimes(next.Root, signed, s.now())
 	if err != nil {
 		return 0, err
 	}
@@ -280,7 +280,8 @@ func (s *Server) commit(ctx context.Context, repository string, head *Head, next
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishCommit)
 	defer cancel()
 	generation, err := s.store.Publish(ctx, Publication{
-		Repository: repository, Base: head.Generation, Files: files, By: by, At: s.now(), RefreshAt: refreshAt,
+		Repository: repository, Base: head.Generation, Files: files, By: by, At: s.now(),
+		RefreshAt: due.refresh, TimestampExpires: due.timestamp, RootExpires: due.root,
 	})
 	if err == nil && len(changed) > 0 {
 		s.judge(repository, next) // a refresh changes no keys

@@ -18,6 +18,7 @@ type refreshStore interface {
 	ClaimRefresh(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]string, error)
 	Release(ctx context.Context, repository string, notBefore time.Time) error
 	Prune(ctx context.Context, before time.Time) (int64, error)
+	OldestTimestamp(ctx context.Context, now time.Time) (time.Time, error)
 }
 
 // Bounds on refresh work.
@@ -59,6 +60,7 @@ func (s *Server) Run(ctx context.Context) {
 // RefreshDue refreshes every repository that is due, and returns how many it
 // refreshed.
 func (s *Server) RefreshDue(ctx context.Context) (refreshed int) {
+	defer s.lookForOldest(ctx)
 	for ctx.Err() == nil {
 		claimed, err := s.store.ClaimRefresh(ctx, s.now(), refreshLease, refreshBatch)
 		if err != nil {
@@ -73,6 +75,19 @@ func (s *Server) RefreshDue(ctx context.Context) (refreshed int) {
 		}
 	}
 	return refreshed
+}
+
+// lookForOldest has the metrics tell when the first timestamp expires.
+func (s *Server) lookForOldest(ctx context.Context) {
+	oldest, err := s.store.OldestTimestamp(ctx, s.now())
+	switch {
+	case err != nil && ctx.Err() == nil:
+		s.log.Error("look for the oldest timestamp", "error", err, "cause", cause(err))
+	case err == nil && oldest.IsZero():
+		s.metrics.oldest.Set(0)
+	case err == nil:
+		s.metrics.oldest.Set(float64(oldest.Unix()))
+	}
 }
 
 func (s *Server) refreshAll(ctx context.Context, claimed []string) (refreshed int) {
@@ -176,23 +191,30 @@ func (s *Server) mustHaveMoved(ctx context.Context, generation int64, repository
 	return err
 }
 
-// refreshTime is when what was just signed is due to be signed anew: at half of
-// what is left of its life, jittered, so that repositories that were published
-// together are not all due together.
-func refreshTime(signed *signerapi.Signed, now time.Time) (time.Time, error) {
+// due are times that the store keeps beside the files.
+type due struct{ refresh, timestamp, root time.Time }
+
+// dueTimes says when what was just signed, and root, expire, and when to refresh:
+// at half of what is left of the life of timestamp and snapshot, jittered, so that
+// repositories that were published together are not all due together.
+func dueTimes(root tuf.File, signed *signerapi.Signed, now time.Time) (due, error) {
 	timestamp, err := tuf.ReadTimestamp(signed.Timestamp.Bytes)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("the signer's timestamp: %w", err)
+		return due{}, fmt.Errorf("the signer's timestamp: %w", err)
 	}
 	snapshot, err := tuf.ReadSnapshot(signed.Snapshot.Bytes)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("the signer's snapshot: %w", err)
+		return due{}, fmt.Errorf("the signer's snapshot: %w", err)
+	}
+	current, err := tuf.ReadRoot(root.Bytes)
+	if err != nil {
+		return due{}, err
 	}
 	left := timestamp.Signed.Expires.Sub(now)
 	if s := snapshot.Signed.Expires.Sub(now); s < left {
 		left = s
 	}
-	return now.Add(jitter(max(left/2, time.Second))), nil
+	return due{now.Add(jitter(max(left/2, time.Second))), timestamp.Signed.Expires, current.Signed.Expires}, nil
 }
 
 // jitter returns d, less up to a fifth.

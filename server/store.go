@@ -49,6 +49,8 @@ type Publication struct {
 	By         string     // the ID of the token that published; "" for the server itself
 	At         time.Time
 	RefreshAt  time.Time // when snapshot and timestamp are due to be signed anew
+
+	TimestampExpires, RootExpires time.Time // of those that are current from now on
 }
 
 // A Summary is a line of the list of repositories.

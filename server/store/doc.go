@@ -29,6 +29,7 @@
 //	head, err := db.Head(ctx, repository)
 //	generation, err := db.Publish(ctx, store.Publication{
 //		Repository: repository, Base: head.Generation, Files: files, By: token.ID, At: now, RefreshAt: soon,
+//		TimestampExpires: tomorrow, RootExpires: nextYear,
 //	})
 //
 // An error is tuf.ErrNotFound, tuf.ErrConflict, the context's, or an *Error,

@@ -19,17 +19,20 @@ type Publication struct {
 	By         string     // the ID of the token that published; "" for the server itself
 	At         time.Time  // now
 	RefreshAt  time.Time  // when snapshot and timestamp are due to be signed anew
+
+	TimestampExpires, RootExpires time.Time // of those that are current from now on
 }
 
 // The statements of a publish, in their order.
 const (
 	insertHead = `
-		INSERT INTO head (repository, generation, created_at, updated_at, refresh_at, lease_until)
-		VALUES ($1, 1, $2, $2, $3, 0)
+		INSERT INTO head (repository, generation, created_at, updated_at, refresh_at, lease_until, timestamp_expires, root_expires)
+		VALUES ($1, 1, $2, $2, $3, 0, $4, $5)
 		ON CONFLICT (repository) DO NOTHING`
 	// Who publishes has done the refresh as well, so the lease ends with it.
 	moveHead = `
-		UPDATE head SET generation = generation + 1, updated_at = $3, refresh_at = $4, lease_until = 0
+		UPDATE head SET generation = generation + 1, updated_at = $3, refresh_at = $4, lease_until = 0,
+			timestamp_expires = $5, root_expires = $6
 		WHERE repository = $1 AND generation = $2`
 	insertFile = `
 		INSERT INTO file (repository, role, version, generation, stored_at, sha256, bytes)
@@ -100,8 +103,8 @@ func (p Publication) check() error {
 		return fmt.Errorf("repository %q, base %d: expected a name and a generation", p.Repository, p.Base)
 	case len(p.Files) == 0:
 		return errors.New("no files")
-	case p.At.IsZero() || p.RefreshAt.IsZero():
-		return errors.New("no time of this publish, or of the next refresh")
+	case p.At.IsZero() || p.RefreshAt.IsZero() || p.TimestampExpires.IsZero() || p.RootExpires.IsZero():
+		return errors.New("no time of this publish, of the next refresh, or of an expiry")
 	}
 	for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
 		if p.Base == 0 && !has[role] {
@@ -115,14 +118,15 @@ func (p Publication) check() error {
 // and every other publish of this repository waits.
 func (p Publication) moveHead(ctx context.Context, tx *tx) error {
 	at, refresh := seconds(p.At), seconds(p.RefreshAt)
+	timestamp, root := seconds(p.TimestampExpires), seconds(p.RootExpires)
 	if p.Base == 0 {
-		n, err := tx.exec(ctx, insertHead, p.Repository, at, refresh)
+		n, err := tx.exec(ctx, insertHead, p.Repository, at, refresh, timestamp, root)
 		if err == nil && n == 0 {
 			return fmt.Errorf("the repository exists: %w", tuf.ErrConflict)
 		}
 		return err
 	}
-	n, err := tx.exec(ctx, moveHead, p.Repository, p.Base, at, refresh)
+	n, err := tx.exec(ctx, moveHead, p.Repository, p.Base, at, refresh, timestamp, root)
 	if err == nil && n == 0 {
 		return fmt.Errorf("generation %d is not the current one: %w", p.Base, tuf.ErrConflict)
 	}

@@ -42,6 +42,20 @@ func (db *DB) ClaimRefresh(ctx context.Context, now time.Time, lease time.Durati
 	return claimed, nil
 }
 
+// OldestTimestamp returns when the first current timestamp expires, of those
+// repositories whose root has not expired at now: the others cannot be refreshed.
+// It returns the zero time if there are none.
+func (db *DB) OldestTimestamp(ctx context.Context, now time.Time) (time.Time, error) {
+	var oldest int64
+	err := db.read.QueryRowContext(ctx, `
+		SELECT COALESCE(MIN(timestamp_expires), 0) FROM head
+		WHERE timestamp_expires > 0 AND root_expires > $1`, seconds(now)).Scan(&oldest)
+	if err != nil {
+		return time.Time{}, db.src.trouble(ctx, "look for the oldest timestamp", err)
+	}
+	return moment(oldest), nil
+}
+
 // Release ends the lease of a refresh that came to nothing (the signer was
 // down, say). Nobody claims it again before notBefore.
 func (db *DB) Release(ctx context.Context, repository string, notBefore time.Time) error {

@@ -325,7 +325,8 @@ func TestPostgresCrash(t *testing.T) {
 }
 
 func publication(base int64) store.Publication {
-	p := store.Publication{Repository: "registry.example/app", Base: base, By: "alice", At: time.Unix(1, 0), RefreshAt: time.Unix(2, 0)}
+	p := store.Publication{Repository: "registry.example/app", Base: base, By: "alice", At: time.Unix(1, 0), RefreshAt: time.Unix(2, 0),
+		TimestampExpires: time.Unix(3, 0), RootExpires: time.Unix(4, 0)}
 	for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
 		p.Files = append(p.Files, tuf.File{Role: role, Version: base + 1, Bytes: []byte(role)})
 	}

@@ -54,6 +54,32 @@ func testClaim(t *testing.T, db *store.DB) {
 	claim(5*time.Hour, 10, "a", "b", "c")
 }
 
+func testOldest(t *testing.T, db *store.DB) {
+	expects := func(now, want time.Duration) {
+		t.Helper()
+		got, err := db.OldestTimestamp(t.Context(), start().Add(now))
+		is(t, err, nil)
+		if want == 0 && !got.IsZero() || want != 0 && !got.Equal(start().Add(want)) {
+			t.Errorf("%s after %s, expected %s after", got, now, want)
+		}
+	}
+	expects(0, 0)
+	for i, repository := range []string{"a", "b", "c"} {
+		p := first(repository)
+		p.TimestampExpires, p.RootExpires = start().Add(time.Duration(i+1)*time.Hour), start().Add(time.Duration(10*(i+1))*time.Hour)
+		publish(t, db, p)
+	}
+	expects(0, time.Hour)
+	expects(5*time.Hour, time.Hour)    // also once it has expired
+	expects(10*time.Hour, 2*time.Hour) // but not where root has: nobody can refresh that
+	p := next("b", 1, "")
+	p.TimestampExpires, p.RootExpires = start().Add(24*time.Hour), start().Add(48*time.Hour)
+	publish(t, db, p)
+	expects(10*time.Hour, 3*time.Hour)
+	expects(30*time.Hour, 24*time.Hour)
+	expects(48*time.Hour, 0)
+}
+
 // Several servers look for work at once: each piece is claimed by one of them.
 func testClaimRace(t *testing.T, db *store.DB) {
 	const count = 120

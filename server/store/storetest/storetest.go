@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 		{"readers see one state", testReaders},
 		{"refreshes are claimed once", testClaim},
 		{"claimers race", testClaimRace},
+		{"the first timestamp to expire is known", testOldest},
 		{"old snapshots and timestamps are pruned", testPrune},
 		{"tokens", testTokens},
 	} {
@@ -73,6 +74,7 @@ func first(repository string) store.Publication {
 			file(tuf.RoleSnapshot, 1, "signer"), file(tuf.RoleTimestamp, 1, "signer"),
 		},
 		By: "alice", At: start(), RefreshAt: start().Add(time.Hour),
+		TimestampExpires: start().AddDate(0, 0, 1), RootExpires: start().AddDate(1, 0, 0),
 	}
 }
 
@@ -85,6 +87,7 @@ func next(repository string, base int64, who string) store.Publication {
 			file(tuf.RoleSnapshot, base+1, "signer for "+who), file(tuf.RoleTimestamp, base+1, "signer for "+who),
 		},
 		By: who, At: start().Add(time.Duration(base) * time.Minute), RefreshAt: start().Add(time.Hour),
+		TimestampExpires: start().AddDate(0, 0, 1), RootExpires: start().AddDate(1, 0, 0),
 	}
 }
 
