@@ -139,11 +139,13 @@ func startBench(config virtual.Config) (*virtual.Bench, error) {
 	return bench, nil
 }
 
-// plug inserts empty sticks with PIN and PUK of their own, and touches at once.
+// plug has these sticks plugged in and no others, empty, with PIN and PUK of
+// their own, and touches at once.
 func plug(t *testing.T, serials ...uint32) *virtual.Stick {
 	t.Helper()
+	insert(t, serials...)
 	for _, serial := range serials {
-		stick := insert(t, serial)
+		stick := bench.Stick(serial)
 		if err := errors.Join(stick.SetPIN(rightPIN), stick.SetPUK(rightPUK)); err != nil {
 			t.Fatal(err)
 		}
@@ -151,31 +153,57 @@ func plug(t *testing.T, serials ...uint32) *virtual.Stick {
 	return bench.Stick(serials[0])
 }
 
-// insert inserts sticks as they come from the factory.
+// insert has these sticks plugged in and no others, as they come from the factory.
 func insert(t *testing.T, serials ...uint32) *virtual.Stick {
 	t.Helper()
-	for _, serial := range serials {
-		stick := bench.Stick(serial)
+	for _, stick := range bench.Sticks() {
+		if !slices.Contains(serials, stick.Serial()) {
+			pullOut(t, stick)
+			continue
+		}
 		if err := stick.Reset(); err != nil {
 			t.Fatal(err)
 		}
 		stick.SetTouch(virtual.Auto)
-		if err := stick.Insert(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			stick.SetTouch(virtual.Refuse) // lets go of whoever waits
-			if err := stick.Remove(); err != nil {
-				t.Error(err)
-			}
-		})
+		pushIn(t, stick)
+		t.Cleanup(func() { stick.SetTouch(virtual.Refuse) }) // lets go of whoever waits
+	}
+	if len(serials) == 0 {
+		return nil
 	}
 	return bench.Stick(serials[0])
+}
+
+// in tells which sticks are plugged in. pcscd takes half a second to notice that
+// one comes or goes, so they stay in from one test to the next.
+var in = map[uint32]bool{}
+
+func pullOut(t *testing.T, stick *virtual.Stick) {
+	t.Helper()
+	if !in[stick.Serial()] {
+		return
+	}
+	in[stick.Serial()] = false
+	if err := stick.Remove(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pushIn(t *testing.T, stick *virtual.Stick) {
+	t.Helper()
+	if in[stick.Serial()] {
+		return
+	}
+	if err := stick.Insert(); err != nil {
+		t.Fatal(err)
+	}
+	in[stick.Serial()] = true
 }
 
 // A person types the next of its PINs at each question, the last one for ever.
 type person struct {
 	mu        sync.Mutex
+	answers   map[string]string // by the secret that is asked for, else
 	pins      []string
 	asked     []string
 	questions []yubikey.Question
@@ -188,6 +216,9 @@ func (p *person) StickSecret(_ context.Context, q yubikey.Question) ([]byte, err
 	defer p.mu.Unlock()
 	p.asked = append(p.asked, q.Prompt)
 	p.questions = append(p.questions, q)
+	if answer := p.answers[q.Secret]; answer != "" {
+		return []byte(answer), nil
+	}
 	if len(p.pins) == 0 {
 		return nil, errors.New("nobody at the keyboard")
 	}
@@ -267,7 +298,7 @@ func sign(t *testing.T, key *yubikey.Key) error {
 	return nil
 }
 
-// direct opens a stick past us, to set it up.
+// direct opens a stick past us, to set it up. No session may have it open.
 func direct(t *testing.T, stick *virtual.Stick, f func(*piv.YubiKey) error) {
 	t.Helper()
 	card, err := piv.Open(stick.Reader())
@@ -278,6 +309,21 @@ func direct(t *testing.T, stick *virtual.Stick, f func(*piv.YubiKey) error) {
 	if err := f(card); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// block spends the tries for the PIN or the PUK.
+func block(t *testing.T, stick *virtual.Stick, secret string) {
+	t.Helper()
+	direct(t, stick, func(card *piv.YubiKey) error {
+		for range 3 {
+			if secret == yubikey.PIN {
+				card.VerifyPIN(wrongPIN)
+			} else {
+				card.SetPUK("00000000", "00000000")
+			}
+		}
+		return nil
+	})
 }
 
 // otherProgram holds a stick until the returned function is called.

@@ -60,7 +60,7 @@ func await[T any](ctx context.Context, f func() (T, error), drop func(T)) (v T, 
 	}()
 	select {
 	case r := <-results:
-		return r.v, nil, explain(r.err)
+		return r.v, nil, whyNoDaemon(explain(r.err))
 	case <-ctx.Done():
 	}
 	over := make(chan struct{})

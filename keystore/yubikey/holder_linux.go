@@ -3,6 +3,11 @@ package yubikey
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -52,4 +57,21 @@ func usesCards(path string) (uses, readable bool) {
 		}
 	}
 	return false, readable
+}
+
+// whyNoDaemon looks whether a service that cannot be reached is there, and only
+// this user is not let in: the library makes no difference.
+func whyNoDaemon(err error) error {
+	if !errors.Is(err, ErrNoDaemon) {
+		return err
+	}
+	socket := cmp.Or(os.Getenv("PCSCLITE_CSOCK_NAME"), "/run/pcscd/pcscd.comm")
+	conn, dialErr := net.Dial("unix", socket)
+	if dialErr == nil {
+		conn.Close()
+	}
+	if !errors.Is(dialErr, fs.ErrPermission) {
+		return err
+	}
+	return &wordedError{fmt.Sprintf("the smart card service refuses this user: its socket %s may not be opened", socket), []error{ErrNotAllowed, dialErr}}
 }

@@ -214,14 +214,15 @@ func (w wire) replaceManagementKey(firmware Version) error {
 	if err := w.setObject(objPrinted, kept); err != nil {
 		return fmt.Errorf("keep it under the PIN: %w", err)
 	}
+	// The note for other programs, before the key is in force: a flag too early
+	// does no harm, and one that is missing has people asked for the key.
+	if err := w.setAdminFlag(flagUnderPIN); err != nil {
+		return fmt.Errorf("note that it is kept under the PIN: %w", err)
+	}
 	command := append([]byte{next, refManage, byte(len(key))}, key...)
 	defer clear(command)
 	if _, err := w.send(insSetManage, 0xff, 0xff, command...); err != nil {
 		return fmt.Errorf("set it: %w", err)
-	}
-	// Only a note for other programs from here on.
-	if err := w.setAdminFlag(flagUnderPIN); err != nil {
-		return fmt.Errorf("it is set and kept under the PIN, but that could not be noted for other programs: %w", err)
 	}
 	return nil
 }

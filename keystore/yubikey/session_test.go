@@ -18,6 +18,7 @@ import (
 )
 
 func TestNoStick(t *testing.T) {
+	insert(t)
 	session := newSession(t, types())
 	if _, err := session.Open(t.Context(), 0); !errors.Is(err, yubikey.ErrAbsent) {
 		t.Errorf("open: %v", err)

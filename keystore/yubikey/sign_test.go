@@ -206,9 +206,7 @@ func TestPulledOut(t *testing.T) {
 	if err := hardware.TouchAsked(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if err := hardware.Remove(); err != nil {
-		t.Fatal(err)
-	}
+	pullOut(t, hardware)
 	if err := <-signed; !errors.Is(err, yubikey.ErrRemoved) || !strings.Contains(err.Error(), "YubiKey 11111111") {
 		t.Fatalf("during the touch: %v", err)
 	}
@@ -219,9 +217,7 @@ func TestPulledOut(t *testing.T) {
 		t.Errorf("looked for: %v", err)
 	}
 	hardware.SetTouch(virtual.Auto)
-	if err := hardware.Insert(); err != nil {
-		t.Fatal(err)
-	}
+	pushIn(t, hardware)
 	again, err := session.Find(t.Context(), key.Key().ID())
 	if err != nil {
 		t.Fatal(err)
@@ -234,9 +230,7 @@ func TestPulledOut(t *testing.T) {
 func TestPulledOutWhileGenerating(t *testing.T) {
 	hardware := plug(t, alice)
 	stick := open(t, types(rightPIN), alice)
-	if err := hardware.Remove(); err != nil {
-		t.Fatal(err)
-	}
+	pullOut(t, hardware)
 	if _, err := stick.Generate(t.Context(), yubikey.Request{}); !errors.Is(err, yubikey.ErrRemoved) {
 		t.Errorf("got %v", err)
 	}
