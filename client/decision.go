@@ -40,10 +40,10 @@ type TagMatch struct {
 // A View is all that is signed for one repository, verified.
 type View struct {
 	Repository   string              `json:"repository"`
-	Roles        []RoleView          `json:"roles"` // root, timestamp, snapshot, targets, then signers
-	Tags         []TagView           `json:"tags"`  // by name
-	Attestations map[string][]string `json:"attestations,omitempty"`
-	Expires      time.Time           `json:"expires"` // the earliest expiry of all roles
+	Roles        []RoleView          `json:"roles"`                  // root, timestamp, snapshot, targets, then signers
+	Tags         []TagView           `json:"tags"`                   // by name
+	Attestations map[string][]string `json:"attestations,omitempty"` // by key ID, of root's and targets' keys and of signers'; not judged here
+	Expires      time.Time           `json:"expires"`                // the earliest expiry of all roles
 	Offline      bool                `json:"offline"`
 }
 

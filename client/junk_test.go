@@ -39,7 +39,7 @@ func TestJunkRoots(t *testing.T) {
 			b := newBench(t)
 			b.config.Timeouts.First = 5 * time.Second
 			if c.rule == "" {
-				b.config.Timeouts.First = 300 * time.Millisecond
+				b.config.Timeouts = Timeouts{Connect: time.Minute, Header: 20 * time.Second, Body: time.Minute, First: 300 * time.Millisecond}
 			}
 			liar := newServer(t, b.repo)
 			liar.setIntercept(func(w http.ResponseWriter, r *http.Request) bool {
@@ -54,7 +54,11 @@ func TestJunkRoots(t *testing.T) {
 			honest := b.anchor.Servers[0]
 			b.anchor.CA += liar.ca()
 			b.anchor.Servers = []string{liar.URL}
+			began := time.Now()
 			_, err := b.verify("1.0")
+			if took := time.Since(began); took > 15*time.Second {
+				t.Errorf("it took %s", took)
+			}
 			if c.rule != "" && tuf.RuleOf(err) != c.rule {
 				t.Errorf("got %v, expected a refusal by %q", err, c.rule)
 			}

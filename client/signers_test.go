@@ -39,6 +39,9 @@ func TestSigners(t *testing.T) {
 	if out, err := p.AddSigner(t.Context(), add); err != nil || out.Change != nil {
 		t.Errorf("added again: %+v, %v", out, err)
 	}
+	if view, err := b.client().View(t.Context(), appName, Options{}); err != nil || !cmp.Equal(view.Attestations, add.Attestations) {
+		t.Errorf("the signer's attestation is not shown: %+v, %v", view, err)
+	}
 	sign := func(tag, word string) error {
 		r := b.signRequest(tag, word)
 		r.Role, r.Signers = "release", []tuf.Signer{alice, bob}

@@ -39,6 +39,14 @@ func newView(ctx context.Context, x *Update, repository string) (*View, error) {
 		}
 		r := v.add(role, delegator, targets.Signed.Version, targets.Signed.Expires, keys)
 		r.Targets = len(targets.Signed.Targets)
+		if d := targets.Signed.Delegations; d != nil {
+			for id, chain := range tuf.TargetsAttestations(targets) {
+				// Of the keys that it lists, and not in place of what root says.
+				if d.Keys[id] != nil && v.Attestations[id] == nil {
+					v.Attestations[id] = chain
+				}
+			}
+		}
 		r.Paths, r.Terminating = delegationOf(t.Role(delegator), role)
 		for _, e := range tuf.Entries(targets) {
 			if e.Image.Repository != repository {
