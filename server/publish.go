@@ -236,11 +236,18 @@ func (s *Server) sign(ctx context.Context, repository string, head *Head, next *
 		if err != nil {
 			return nil, err
 		}
-		for _, root := range roots {
+		// History alone does not use up what the signer takes: a signer that has missed
+		// so many roots as are left out here has been away for years.
+		size := 0
+		for _, root := range slices.Backward(roots) {
+			if size += len(root.Bytes); size > signerapi.MaxFiles/4 && len(request.Roots) > 0 {
+				break
+			}
 			if root.Version < next.Root.Version {
 				request.Roots = append(request.Roots, root.Bytes)
 			}
 		}
+		slices.Reverse(request.Roots)
 	}
 	request.Roots = append(request.Roots, next.Root.Bytes)
 	for _, file := range next.Roles {

@@ -14,6 +14,11 @@ import (
 const (
 	// MaxBody is the most bytes of one request or answer.
 	MaxBody = 64 << 20
+	// MaxFiles is the most bytes that the files of one SignRequest may have together:
+	// all that a snapshot is to list, and the roots. In base64, with what stands
+	// around them, they fit into MaxBody. A signer in the server's own process has the
+	// same limit, so that a repository can move from one to the other.
+	MaxFiles = 47 << 20
 	// MaxRoots is the most root files in one SignRequest.
 	MaxRoots = 1024
 	// MaxRoles is the most role files in one SignRequest: all that the tree of
@@ -121,6 +126,9 @@ func (r *SignRequest) Check() error {
 	case len(r.Roles) == 0 || len(r.Roles) > MaxRoles:
 		return fmt.Errorf("%w: %d role files, expected 1 to %d", ErrBadRequest, len(r.Roles), MaxRoles)
 	}
+	if err := r.checkSize(); err != nil {
+		return err
+	}
 	seen := make(map[string]bool, len(r.Roles))
 	for _, file := range r.Roles {
 		switch {
@@ -141,6 +149,23 @@ func (r *SignRequest) Check() error {
 		}
 	}
 	return nil
+}
+
+// checkSize refuses files that are too many bytes together.
+func (r *SignRequest) checkSize() error {
+	roots, roles := 0, 0
+	for _, data := range r.Roots {
+		roots += len(data)
+	}
+	for _, file := range r.Roles {
+		roles += len(file.Bytes)
+	}
+	if roots+roles <= MaxFiles {
+		return nil
+	}
+	return &tuf.Refusal{Repository: r.Repository, Rule: tuf.RuleLimit, Clause: "Signet limits",
+		Detail: fmt.Sprintf("all files of targets and signers together have %d bytes, and roots %d, of which the signer takes at most %d in all: "+
+			"remove tags or old records, or sign some images under another repository", roles, roots, MaxFiles)}
 }
 
 // Check refuses a request that makes no sense in itself.

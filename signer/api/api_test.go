@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,36 @@ func TestErrorsSurviveTheWire(t *testing.T) {
 	}
 	if got, ok := errors.AsType[*tuf.ExpiredError](ProblemOf(expired).Err()); !ok || cmp.Diff(expired, got) != "" {
 		t.Errorf("an expiry comes back as %+v", got)
+	}
+}
+
+// What the limit on files lets through fits into a body, whatever the files are,
+// and what it does not is refused by name, before a byte is sent.
+func TestSignRequestIsBounded(t *testing.T) {
+	r := &SignRequest{Repository: "registry.example/" + strings.Repeat("a", 200)}
+	for range MaxRoots {
+		r.Roots = append(r.Roots, []byte("{}"))
+	}
+	for i := range MaxRoles {
+		r.Roles = append(r.Roles, tuf.File{Role: fmt.Sprintf("s%063d", i), Version: 1<<63 - 1, Bytes: []byte("{}")})
+	}
+	small := 2 * (MaxRoots + MaxRoles - 1)
+	r.Roles[0].Bytes = make([]byte, MaxFiles-small)
+	data, err := EncodeSignRequest(r)
+	if err != nil || r.Check() != nil || len(data) > MaxBody {
+		t.Fatalf("%d bytes of files make a body of %d, at most %d: %v, %v", MaxFiles, len(data), MaxBody, err, r.Check())
+	}
+	r.Roles[1].Bytes = []byte("{ }")
+	for name, err := range map[string]error{
+		"check": r.Check(),
+		"sign": func() error {
+			_, err := (&Client{}).Sign(t.Context(), *r)
+			return err
+		}(),
+	} {
+		if refusal, ok := errors.AsType[*tuf.Refusal](err); !ok || refusal.Rule != tuf.RuleLimit || !strings.Contains(refusal.Detail, fmt.Sprint(MaxFiles)) {
+			t.Errorf("%s: one byte more: %v, expected rule %s", name, err, tuf.RuleLimit)
+		}
 	}
 }
 
