@@ -10,7 +10,7 @@ import (
 // on limits an attack to the files of one role; "" means all.
 func on(role string, attack Attack) Attack {
 	return func(a *Answer) {
-		if a.Status == http.StatusOK && (role == "" || a.Role() == role) {
+		if a.File != "" && a.Status == http.StatusOK && (role == "" || a.Role() == role) {
 			attack(a)
 		}
 	}

@@ -32,11 +32,12 @@ const maxBody = 64 << 20
 
 // An Answer is what a client is about to get.
 type Answer struct {
-	Repository string // whose file was asked for
-	File       string // its name, "3.root.json"
-	Status     int
-	Header     http.Header
-	Body       []byte
+	Method, Path string // of the request
+	Repository   string // whose file was asked for; "" when it was something else
+	File         string // its name, "3.root.json"
+	Status       int
+	Header       http.Header
+	Body         []byte
 	// Write, when set, writes the body in place of Body.
 	Write func(w http.ResponseWriter, r *http.Request)
 }
@@ -53,8 +54,8 @@ func (a *Answer) Role() string {
 // An Attack changes an answer.
 type Attack func(*Answer)
 
-// A Proxy stands before a metadata server. Only reads of metadata are attacked;
-// everything else passes.
+// A Proxy stands before a metadata server. The attacks of this package change reads
+// of metadata only; one of a test's own may change any answer.
 type Proxy struct {
 	upstream string
 	client   *http.Client
@@ -111,10 +112,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	if answer.File != "" {
-		for _, attack := range attacks {
-			attack(answer)
-		}
+	for _, attack := range attacks {
+		attack(answer)
 	}
 	if answer.Write != nil {
 		answer.Write(w, r)
@@ -150,7 +149,7 @@ func (p *Proxy) ask(r *http.Request) (*Answer, error) {
 		return nil, err
 	}
 	defer response.Body.Close()
-	answer := &Answer{Status: response.StatusCode, Header: response.Header}
+	answer := &Answer{Method: r.Method, Path: r.URL.Path, Status: response.StatusCode, Header: response.Header}
 	if answer.Body, err = io.ReadAll(io.LimitReader(response.Body, maxBody)); err != nil {
 		return nil, err
 	}
