@@ -126,6 +126,7 @@ func TestConfigMistakes(t *testing.T) {
 		"unknown command":            {[]string{"serv"}, nil, `"serv"`},
 		"half a certificate":         {[]string{"config", "--tls-cert", "x"}, nil, "--tls-cert and --tls-key"},
 		"a signer without TLS":       {[]string{"config", "--signer", "https://signer:4444"}, nil, "mutual TLS"},
+		"another signer's option":    {[]string{"config", "--signer", "https://signer:4444", "--signer-cert", "a", "--signer-key", "b", "--signer-ca", "c", "--adopt-existing"}, nil, "start signet-signer with it"},
 		"two databases":              {[]string{"config", "--database", "a", "--database-file", "b"}, nil, "give one of them"},
 		"a negative life":            {[]string{"config", "--timestamp-life", "-1d"}, nil, "not above zero"},
 		"a snapshot that dies first": {[]string{"config", "--snapshot-life", "1h"}, nil, "shorter"},

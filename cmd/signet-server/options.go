@@ -39,6 +39,7 @@ type options struct {
 	rootLife, targetsLife, signerLife          duration // what clients are told to use
 	maxRootLife, maxTargetsLife, maxSignerLife duration
 	snapshotLife, timestampLife                duration // of the signer in this process
+	adoptExisting                              bool     // of the same
 	maxBody                                    int64
 	maxTargets                                 int
 	maxConnections, maxRequests, maxPublishes  int
@@ -78,6 +79,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	o.life(f, &o.maxSignerLife, "max-signer-life", 400*day, "furthest expiry of a signer's file")
 	o.life(f, &o.snapshotLife, "snapshot-life", 7*day, "how long a snapshot lives, with the signer in this process")
 	o.life(f, &o.timestampLife, "timestamp-life", day, "how long a timestamp lives, with the signer in this process")
+	f.BoolVar(&o.adoptExisting, "adopt-existing", false, "the signer in this process takes repositories that another one has signed for; off again once they are moved")
 	f.Int64Var(&o.maxBody, "max-body", api.MaxBody, "most `bytes` of a publish")
 	f.IntVar(&o.maxTargets, "max-targets", 100_000, "most targets in one file")
 	f.IntVar(&o.maxConnections, "max-connections", 4096, "most connections at once")
@@ -216,6 +218,8 @@ func (o *options) check() error {
 		return errors.New("--signer-cert, --signer-key and --signer-ca go with --signer")
 	case o.signer != "" && (o.signerCert == "" || o.signerKey == "" || o.signerCA == ""):
 		return errors.New("--signer needs --signer-cert, --signer-key and --signer-ca: the signer speaks mutual TLS only")
+	case o.signer != "" && o.adoptExisting:
+		return errors.New("--adopt-existing is for the signer in this process; with --signer, start signet-signer with it")
 	case o.tlsCert != "" && len(o.tlsNames) > 0:
 		return errors.New("--tls-name is for the own certificate, and does nothing with --tls-cert")
 	case o.reads != "open" && o.reads != "token":

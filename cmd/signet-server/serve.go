@@ -167,7 +167,8 @@ func openSigner(ctx context.Context, o *options, log *slog.Logger) (closingSigne
 	}
 	return signer.Open(ctx, signer.Config{
 		Dir: filepath.Join(o.data, signerFolder), Log: log, MaxLife: lives, Limits: tuf.Limits{Targets: o.maxTargets},
-		SnapshotLife: time.Duration(o.snapshotLife), TimestampLife: time.Duration(o.timestampLife),
+		AdoptExisting: o.adoptExisting,
+		SnapshotLife:  time.Duration(o.snapshotLife), TimestampLife: time.Duration(o.timestampLife),
 	})
 }
 

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/signer"
 	"github.com/signet-trust/signet/test/harness"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -353,5 +354,36 @@ func TestCertificateFilesAreReloaded(t *testing.T) {
 	certs.reload()
 	if again, _ := certs.certificate(nil); again == first {
 		t.Error("the new certificate was not taken")
+	}
+}
+
+// A signer in this process that does not know a repository takes it as it is only
+// while the operator says so.
+func TestAdoptExisting(t *testing.T) {
+	const app = "registry.example/team/app"
+	data := filepath.Join(t.TempDir(), "data")
+	s := startServer(t, data)
+	p := harness.NewPublisher(t, s.client(t), app)
+	p.Init(t)
+	p.Publish(t)
+	s.stop()
+	keys, err := signer.Open(t.Context(), signer.Config{Dir: filepath.Join(data, signerFolder)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.Forget(t.Context(), app); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = startServer(t, data)
+	if _, err := s.client(t).Publish(t.Context(), app, p.Next(t)); !errors.Is(err, tuf.RuleVersion) {
+		t.Fatalf("got %v, expected rule %s", err, tuf.RuleVersion)
+	}
+	s.stop()
+	s = startServer(t, data, "--adopt-existing")
+	if _, err := s.client(t).Publish(t.Context(), app, p.SignTargets(t)); err != nil {
+		t.Fatal(err)
 	}
 }
