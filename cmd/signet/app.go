@@ -32,8 +32,7 @@ type app struct {
 	verbose   bool
 	yes       bool
 
-	pins        secretSource
-	passphrases secretSource
+	secrets secretOptions
 
 	started bool // the command line meant something
 }
@@ -41,9 +40,8 @@ type app struct {
 func newApp(stdin, stdout, stderr *os.File) *app {
 	return &app{
 		stdin: stdin, stdout: cleanWriter{stdout}, stderr: cleanWriter{stderr},
-		now:         time.Now,
-		pins:        secretSource{kind: "PIN", fd: -1},
-		passphrases: secretSource{kind: "passphrase", fd: -1},
+		now:     time.Now,
+		secrets: secretOptions{passphrases: secretSource{fd: -1}, wait: -1},
 	}
 }
 
@@ -91,7 +89,7 @@ Results go to standard output, everything else to standard error.`,
 	parent(root, a)
 	root.AddCommand(
 		newInit(a), newSign(a), newVerify(a), newList(a), newInspect(a), newRevoke(a), newRenew(a), newRotate(a),
-		newKey(a), newTrust(a), newLogin(a), newLogout(a), newDoctor(a),
+		newKey(a), newYubiKey(a), newTrust(a), newLogin(a), newLogout(a), newDoctor(a),
 		newVersion(a), newCompletion(a), newMan(a),
 	)
 	return root

@@ -7,56 +7,44 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"golang.org/x/term"
-
-	"github.com/signet-trust/signet/keystore/yubikey"
 )
 
 // Trouble with asking.
 var (
-	errNoTerminal = errors.New("there is no terminal to ask at")
-	errDeclined   = errors.New("nothing was done, since the answer was not yes")
+	errNoTerminal  = errors.New("there is no terminal to ask at")
+	errDeclined    = errors.New("nothing was done, since the answer was not yes")
+	errEmptySecret = errors.New("it is empty")
 )
 
 // maxSecret is more than any PIN or passphrase needs. What is longer is some
 // other file.
 const maxSecret = 1024
 
-// A secretSource says where one kind of secret comes from, when not from a person.
+// A secretSource says where the passphrases of key files come from, when not
+// from a person.
 type secretSource struct {
-	kind  string // "PIN" or "passphrase", also the flags' stem
 	files []string
 	fd    int // -1: none
 }
 
-// secret reads the secrets that the flags name; none means that a person is to
+// read reads the passphrases that the flags name; none means that a person is to
 // be asked. They are never taken from arguments or the environment, which other
 // processes can read.
 func (s *secretSource) read() (secrets [][]byte, err error) {
 	for _, path := range s.files {
-		f, err := os.Open(path)
+		secret, err := readSecretFile(path)
 		if err != nil {
-			return nil, err
-		}
-		secret, err := readSecret(f)
-		f.Close()
-		if err != nil {
-			return nil, fmt.Errorf("%s in %s: %w", s.kind, path, err)
+			return nil, fmt.Errorf("--passphrase-file %s: %w", path, err)
 		}
 		secrets = append(secrets, secret)
 	}
 	if s.fd >= 0 {
-		f := os.NewFile(uintptr(s.fd), "fd")
-		if f == nil {
-			return nil, fmt.Errorf("%s: %d is no file descriptor", s.kind, s.fd)
-		}
-		defer f.Close()
-		secret, err := readSecret(f)
+		secret, err := readSecretFD(s.fd)
 		if err != nil {
-			return nil, fmt.Errorf("%s on file descriptor %d: %w", s.kind, s.fd, err)
+			return nil, fmt.Errorf("--passphrase-fd %d: %w", s.fd, err)
 		}
 		secrets = append(secrets, secret)
 	}
@@ -72,7 +60,7 @@ func readSecret(r io.Reader) ([]byte, error) {
 	secret := bytes.TrimSuffix(bytes.TrimSuffix(raw, []byte("\n")), []byte("\r"))
 	switch {
 	case len(secret) == 0:
-		return nil, errors.New("it is empty")
+		return nil, errEmptySecret
 	case len(secret) > maxSecret:
 		return nil, fmt.Errorf("it is longer than %d bytes", maxSecret)
 	case bytes.ContainsAny(secret, "\n\x00"):
@@ -81,34 +69,27 @@ func readSecret(r io.Reader) ([]byte, error) {
 	return secret, nil
 }
 
-// A prompter asks for one kind of secret, and remembers nothing. It fits
+// A prompter asks for passphrases of key files, and remembers nothing. It fits
 // keystore.Prompter.
 type prompter struct {
-	app    *app
-	source *secretSource
-	given  [][]byte // what files or a descriptor gave, to be tried in turn
-	next   int
+	app   *app
+	given [][]byte // what files or a descriptor gave, to be tried in turn
+	next  int
 }
 
-// Secret returns the next secret that the flags gave, the last one again when
-// there are no more, or asks at the terminal.
+// Secret returns the next passphrase that the flags gave, the last one again when
+// there are no more, or asks a person.
 func (p *prompter) Secret(ctx context.Context, prompt string) ([]byte, error) {
 	if len(p.given) > 0 {
 		i := min(p.next, len(p.given)-1)
 		p.next++
 		return bytes.Clone(p.given[i]), nil // whoever asked overwrites it
 	}
-	secret, err := p.app.askSecret(ctx, prompt)
+	secret, err := p.app.askPerson(ctx, prompt)
 	if errors.Is(err, errNoTerminal) {
-		stem := strings.ToLower(p.source.kind)
-		return nil, advise(fmt.Errorf("%s: %w", strings.TrimSuffix(prompt, ": "), err), "give it by --%s-file FILE or --%s-fd N", stem, stem)
+		return nil, advise(fmt.Errorf("%s: %w", strings.TrimSuffix(prompt, ": "), err), "give it by --passphrase-file FILE or --passphrase-fd N")
 	}
 	return secret, err
-}
-
-// StickSecret asks for a secret of a YubiKey.
-func (p *prompter) StickSecret(ctx context.Context, q yubikey.Question) ([]byte, error) {
-	return p.Secret(ctx, q.Prompt)
 }
 
 // Notice shows one line at once.

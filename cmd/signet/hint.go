@@ -7,8 +7,6 @@ import (
 	"syscall"
 
 	"github.com/signet-trust/signet/client"
-	"github.com/signet-trust/signet/keystore"
-	"github.com/signet-trust/signet/keystore/yubikey"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -116,45 +114,6 @@ func hintProblem(err error) string {
 		return "signet login URL --token-file FILE"
 	case errors.Is(err, client.ErrAmbiguousServer):
 		return "add --server URL, or give each server its names: signet login URL --for PATTERN"
-	}
-	return ""
-}
-
-func hintKeys(err error) string {
-	pin, wrong := errors.AsType[*yubikey.PINError](err)
-	switch {
-	case wrong && pin.Left > 0:
-		return "try again with the right PIN; after the last try the YubiKey blocks it"
-	case errors.Is(err, yubikey.ErrBlocked):
-		return "unblock it with the PUK: ykman piv access unblock-pin"
-	case errors.Is(err, yubikey.ErrPIN):
-		return "a PIN has 6 to 8 characters"
-	case errors.Is(err, yubikey.ErrTouch):
-		return "touch the YubiKey while it blinks; start again when you are ready"
-	case errors.Is(err, yubikey.ErrRemoved):
-		return "plug the YubiKey in and start again; nothing was published"
-	case errors.Is(err, yubikey.ErrAbsent):
-		return "plug the YubiKey in; signet key list shows what is connected"
-	case errors.Is(err, yubikey.ErrBusy):
-		return "end the program that holds it (gpgconf --kill scdaemon, for one), then try again"
-	case errors.Is(err, yubikey.ErrNoDaemon):
-		return "start the smart card service: systemctl start pcscd.socket (Debian: apt install pcscd)"
-	case errors.Is(err, yubikey.ErrNoSupport):
-		return "use a key file, or a signet that was built with cgo"
-	case errors.Is(err, yubikey.ErrSlotTaken):
-		return "choose another --slot; signet key list shows what is where"
-	case errors.Is(err, yubikey.ErrManagementKey):
-		return "give the management key by --management-key-file FILE"
-	case errors.Is(err, yubikey.ErrSlotEmpty):
-		return "signet key list shows what is where; signet key generate --yubikey makes a key"
-	case errors.Is(err, keystore.ErrPassphrase):
-		return "try again with the right passphrase; there is no way around it"
-	case errors.Is(err, keystore.ErrWeak):
-		return "take several words"
-	case errors.Is(err, keystore.ErrNotFound), errors.Is(err, keystore.ErrAmbiguous):
-		return "signet key list shows the keys, with their IDs and names"
-	case errors.Is(err, keystore.ErrNotHere):
-		return "sign on the machine that has it, or plug its YubiKey in"
 	}
 	return ""
 }

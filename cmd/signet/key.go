@@ -1,14 +1,15 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/signet-trust/signet/attestation"
+	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/keystore/yubikey"
 	"github.com/signet-trust/signet/tuf"
@@ -17,52 +18,87 @@ import (
 func newKey(a *app) *cobra.Command {
 	cmd := parent(&cobra.Command{
 		Use:   "key",
-		Short: "Make, list and export keys, in files and on YubiKeys",
+		Short: "Make, import, list, attest and export keys, in files and on YubiKeys",
 	}, a)
-	cmd.AddCommand(newKeyGenerate(a), newKeyList(a), newKeyExport(a))
+	cmd.AddCommand(newKeyGenerate(a), newKeyImport(a), newKeyList(a), newKeyAttest(a), newKeyExport(a))
 	return cmd
 }
 
 // keyInfo is a key as commands print it.
 type keyInfo struct {
-	ID        string    `json:"keyid"`
-	Algorithm string    `json:"algorithm"`
-	Name      string    `json:"name,omitempty"`
-	Role      string    `json:"role,omitempty"`
-	Where     string    `json:"where"` // "file", "yubikey", "elsewhere"
-	Path      string    `json:"path,omitempty"`
-	Serial    uint32    `json:"serial,omitempty"`
-	Slot      string    `json:"slot,omitempty"`
-	PIN       string    `json:"pin,omitempty"`
-	Touch     string    `json:"touch,omitempty"`
-	Origin    string    `json:"origin,omitempty"`
-	Attested  bool      `json:"attested,omitempty"` // an attestation is at hand; nobody asked Yubico
-	Connected bool      `json:"connected,omitempty"`
-	Created   time.Time `json:"created,omitzero"`
+	ID        string             `json:"keyid"`
+	Algorithm string             `json:"algorithm"`
+	Name      string             `json:"name,omitempty"`
+	Role      string             `json:"role,omitempty"`
+	Where     string             `json:"where"` // "file", "yubikey", "elsewhere"
+	Path      string             `json:"path,omitempty"`
+	Serial    uint32             `json:"serial,omitempty"`
+	Firmware  string             `json:"firmware,omitempty"`
+	Slot      string             `json:"slot,omitempty"`
+	PIN       string             `json:"pin,omitempty"`
+	Touch     string             `json:"touch,omitempty"`
+	Origin    string             `json:"origin,omitempty"` // "generated": made on the YubiKey; "imported"
+	Connected bool               `json:"connected,omitempty"`
+	Attested  *attestation.Proof `json:"attested,omitempty"` // what the stick's attestation proves
+	Doubt     *doubt             `json:"notAttested,omitempty"`
+	Weakness  string             `json:"weakness,omitempty"`
+	Trusted   []client.KeyUse    `json:"trusted,omitempty"`
+	Created   time.Time          `json:"created,omitzero"`
+
+	key   *tuf.Key
+	chain []string // of certificates, PEM, leaf first
+}
+
+// A doubt says why an attestation proves nothing.
+type doubt struct {
+	Rule   tuf.Rule `json:"rule"`
+	Detail string   `json:"detail"`
 }
 
 func entryInfo(e keystore.Entry) keyInfo {
 	info := keyInfo{
 		ID: e.Key.ID(), Algorithm: e.Key.Algorithm(), Name: e.Name, Role: e.Role, Where: "elsewhere",
-		Path: e.Path, Created: e.Created,
+		Path: e.Path, Created: e.Created, key: e.Key,
 	}
 	switch {
 	case e.HasPrivate():
 		info.Where = "file"
 	case e.Stick != nil:
-		info.Where, info.Serial, info.Slot = "yubikey", e.Stick.Serial, e.Stick.Slot
-		info.Attested = len(e.Stick.Attestation) > 0
+		s := e.Stick
+		info.Where, info.Serial, info.Slot, info.Firmware = "yubikey", s.Serial, s.Slot, s.Firmware
+		info.PIN, info.Touch, info.chain = s.PIN, s.Touch, chainPEM(s.Attestation)
+		if s.Imported {
+			info.Origin = yubikey.Imported
+		} else if len(s.Attestation) > 0 {
+			info.Origin = yubikey.Generated
+		}
 	}
 	return info
 }
 
 // connect adds what the stick itself says.
-func (k *keyInfo) connect(slot yubikey.SlotInfo) {
-	k.Where, k.Serial, k.Slot, k.Connected = "yubikey", slot.Serial, slot.Slot.String(), true
-	k.Algorithm, k.PIN, k.Touch, k.Origin = slot.Algorithm, slot.PIN, slot.Touch, slot.Origin
-	if slot.Key != nil {
-		k.ID = slot.Key.ID()
+func (k *keyInfo) connect(slot yubikey.SlotInfo, firmware yubikey.Version) {
+	k.Where, k.Serial, k.Slot, k.Firmware, k.Connected = "yubikey", slot.Serial, slot.Slot.String(), firmware.String(), true
+	k.Algorithm, k.PIN, k.Touch = slot.Algorithm, slot.PIN, slot.Touch
+	if k.Origin != yubikey.Imported { // for ever
+		k.Origin = slot.Origin
 	}
+	if slot.Key != nil {
+		k.ID, k.key = slot.Key.ID(), slot.Key
+	}
+}
+
+// vouch has the key's attestation checked.
+func (k *keyInfo) vouch(roots *attestation.Roots, now time.Time) {
+	if k.Where != "yubikey" || k.key == nil {
+		return
+	}
+	proof, err := checkAttestation(roots, k.key, k.Origin, k.chain, now)
+	if err != nil {
+		k.Doubt = &doubt{tuf.RuleOf(err), plain(err).Error()}
+		return
+	}
+	k.Attested, k.Weakness = proof, attestation.Weak(proof, k.key)
 }
 
 func (k keyInfo) place() string {
@@ -79,117 +115,62 @@ func (k keyInfo) place() string {
 	return "elsewhere (public half only)"
 }
 
-func newKeyGenerate(a *app) *cobra.Command {
-	var onStick, inFile bool
-	var role, name, algorithm, slot, touch, pinPolicy, force, managementKey string
-	var serial uint32
-	cmd := &cobra.Command{
-		Use:   "generate --yubikey|--file",
-		Short: "Make a key on a YubiKey, or in an encrypted file",
-		Long: `Make a key. On a YubiKey the private key is made on the device and never leaves
-it; a signature needs the PIN and a touch. In a file it is encrypted with a
-passphrase. The key's ID is printed.`,
-		Example: `  signet key generate --yubikey --role root --name root-1
-  signet key generate --file --role targets --name ci --passphrase-file /run/secrets/ci`,
-		Args: cobra.NoArgs,
+// birth says how the key came to be where it is.
+func (k keyInfo) birth() string {
+	switch {
+	case k.Origin == yubikey.Generated:
+		return "on the device"
+	case k.Origin == yubikey.Imported:
+		return "imported"
+	case k.Where == "file":
+		return "in the file"
 	}
-	flags := cmd.Flags()
-	flags.BoolVar(&onStick, "yubikey", false, "make it on a YubiKey")
-	flags.BoolVar(&inFile, "file", false, "make it in a file")
-	flags.StringVar(&role, "role", "", "what the key is for: root, targets or signer")
-	flags.StringVar(&name, "name", "", "a name to call it by")
-	flags.StringVar(&algorithm, "algorithm", keystore.P256, "p256, p384 or ed25519 (on a YubiKey from firmware 5.7)")
-	flags.StringVar(&slot, "slot", "", "YubiKey slot: 9c, or 82 to 95 (default: the first free one)")
-	flags.Uint32Var(&serial, "serial", 0, "serial number of the YubiKey, when several are plugged in")
-	flags.StringVar(&touch, "touch", yubikey.Always, "when the YubiKey wants a touch: always, cached or never")
-	flags.StringVar(&pinPolicy, "pin-policy", yubikey.Always, "when the YubiKey wants its PIN: always, once or never")
-	flags.StringVar(&force, "force", "", `overwrite what is in the slot; to be said in the words "destroy SERIAL/SLOT"`)
-	flags.StringVar(&managementKey, "management-key-file", "", "file with the YubiKey's management key in hex, when it is neither the factory's nor kept under the PIN")
-	a.secretFlags(cmd)
-	cmd.RunE = a.action(func(ctx context.Context, _ []string) error {
-		if onStick == inFile {
-			return advise(usagef("say where the key is to be made"), "--yubikey for a YubiKey, --file for an encrypted file")
-		}
-		if role != "" && role != tuf.RoleRoot && role != tuf.RoleTargets && role != "signer" {
-			return usagef("--role %s: expected root, targets or signer", role)
-		}
-		ring, err := a.keyring()
-		if err != nil {
-			return err
-		}
-		defer ring.Close()
-		var entry keystore.Entry
-		var made *yubikey.Made
-		if inFile {
-			if len(ring.phrases.given) > 1 {
-				return usagef("a new key has one passphrase: --passphrase-file is given several times")
-			}
-			entry, err = ring.store.Generate(ctx, keystore.Spec{Algorithm: algorithm, Name: name, Role: role}, ring.phrases)
-		} else {
-			request := yubikey.Request{Role: role, Algorithm: algorithm, PIN: pinPolicy, Touch: touch}
-			entry, made, err = ring.makeOnStick(ctx, request, stickChoice{serial, slot, name, force, managementKey})
-		}
-		if err != nil {
-			return err
-		}
-		info := entryInfo(entry)
-		if made != nil {
-			info.connect(made.SlotInfo)
-		}
-		return a.print(info, func(w io.Writer) { fmt.Fprintln(w, info.ID) })
-	})
-	return cmd
+	return "-"
 }
 
-// stickChoice is what generate's flags say of the stick.
-type stickChoice struct {
-	serial            uint32
-	slot, name, force string
-	managementKeyFile string
+// vouchedBy says who attests the key.
+func (k keyInfo) vouchedBy() string {
+	switch {
+	case k.Attested != nil:
+		return voucher(k.Attested)
+	case k.Doubt != nil && k.Doubt.Rule != tuf.RuleNotAttested:
+		return "nobody (" + string(k.Doubt.Rule) + ")"
+	case k.Where == "yubikey" && k.key != nil:
+		return "nobody"
+	}
+	return "-"
 }
 
-// makeOnStick makes a key on a YubiKey and notes it among our files, so that it
-// has its name there and is known when the stick is not plugged in.
-func (r *keyring) makeOnStick(ctx context.Context, request yubikey.Request, choice stickChoice) (keystore.Entry, *yubikey.Made, error) {
-	var err error
-	if choice.slot != "" {
-		if request.Slot, err = yubikey.ParseSlot(choice.slot); err != nil {
-			return keystore.Entry{}, nil, &usageError{err}
-		}
+// voucher names who vouches for a stick.
+func voucher(p *attestation.Proof) string {
+	if p.Yubico && !strings.HasPrefix(p.Root, "Yubico") {
+		return "Yubico, " + p.Root
 	}
-	if choice.managementKeyFile != "" {
-		if request.ManagementKey, err = readManagementKey(choice.managementKeyFile); err != nil {
-			return keystore.Entry{}, nil, err
-		}
-		defer clear(request.ManagementKey)
+	return p.Root
+}
+
+// short is the start of the key's ID.
+func (k keyInfo) short() string { return k.ID[:min(12, len(k.ID))] }
+
+// called is the name of the key, or the start of its ID.
+func (k keyInfo) called() string {
+	if k.Name != "" {
+		return k.Name
 	}
-	if choice.name != "" { // told before a slot is taken, not after
-		if _, err := r.store.Find(choice.name); !errors.Is(err, keystore.ErrNotFound) {
-			return keystore.Entry{}, nil, fmt.Errorf("a key named %s: %w", choice.name, keystore.ErrExists)
-		}
+	return k.short()
+}
+
+// roleOf checks what a --role flag says.
+func roleOf(role string) error {
+	if role != "" && !slices.Contains([]string{tuf.RoleRoot, tuf.RoleTargets, "signer"}, role) {
+		return usagef("--role %s: expected root, targets or signer", role)
 	}
-	stick, err := r.session.Open(ctx, choice.serial)
-	if err != nil {
-		return keystore.Entry{}, nil, err
+	return nil
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
 	}
-	if choice.force != "" {
-		words := fmt.Sprintf("destroy %d/%s", stick.Info().Serial, request.Slot)
-		if request.Slot == 0 || choice.force != words {
-			return keystore.Entry{}, nil, usagef("--force %q: to overwrite a key, give its --slot, and --force in the words \"destroy SERIAL/SLOT\", here %q", choice.force, words)
-		}
-		request.Overwrite = true
-	}
-	r.app.note("making a key on %s", stick)
-	made, err := stick.Generate(ctx, request)
-	if err != nil {
-		return keystore.Entry{}, nil, err
-	}
-	entry, err := r.store.Add(keystore.Entry{
-		Key: made.Key, Name: choice.name, Role: request.Role,
-		Stick: &keystore.OnStick{Serial: made.Serial, Slot: made.Slot.String(), Attestation: made.Attestation},
-	})
-	if err != nil {
-		return keystore.Entry{}, nil, fmt.Errorf("key %s is on %s, slot %s, but could not be noted here: %w", made.Key.ID(), stick, made.Slot, err)
-	}
-	return entry, &made, nil
+	return s
 }

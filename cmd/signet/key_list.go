@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/signet-trust/signet/keystore"
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/keystore/yubikey"
 )
 
@@ -20,36 +18,62 @@ type keyList struct {
 }
 
 func newKeyList(a *app) *cobra.Command {
-	return &cobra.Command{
+	var roots attestationRoots
+	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the keys in files and on connected YubiKeys",
-		Args:  cobra.NoArgs,
-		RunE: a.action(func(ctx context.Context, _ []string) error {
-			ring, err := a.keyring()
-			if err != nil {
-				return err
-			}
-			defer ring.Close()
-			list, trouble := ring.list(ctx)
-			err = a.print(list, func(w io.Writer) {
-				table(w, func(w io.Writer) {
-					fmt.Fprintln(w, "KEY ID\tNAME\tROLE\tALGORITHM\tWHERE\tPIN\tTOUCH")
-					for _, k := range list.Keys {
-						id := k.ID
-						if len(id) > 12 {
-							id = id[:12]
-						}
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(id), dash(k.Name), dash(k.Role), k.Algorithm, k.place(), dash(k.PIN), dash(k.Touch))
-					}
-				})
-			})
-			return errors.Join(err, trouble)
-		}),
+		Short: "List the keys in files and on YubiKeys, who attests them, and where they are trusted",
+		Long: `List the keys in files and on connected YubiKeys, and those that are noted here to
+be on YubiKeys elsewhere: whether each was made on its device or imported, who
+attests that, and, below, in which repositories and roles this machine has seen it
+trusted. No PIN, no touch and no server is asked.`,
+		Args: cobra.NoArgs,
 	}
+	roots.add(cmd)
+	cmd.RunE = a.action(func(ctx context.Context, _ []string) error {
+		trusted, err := roots.load()
+		if err != nil {
+			return err
+		}
+		ring, err := a.keyring()
+		if err != nil {
+			return err
+		}
+		defer ring.Close()
+		list, trouble := ring.list(ctx, trusted)
+		return errors.Join(a.print(list, list.write), trouble)
+	})
+	return cmd
 }
 
-// list brings together what our files say and what YubiKeys say.
-func (r *keyring) list(ctx context.Context) (keyList, error) {
+func (l keyList) write(w io.Writer) {
+	table(w, func(w io.Writer) {
+		fmt.Fprintln(w, "KEY ID\tNAME\tROLE\tALGORITHM\tWHERE\tPIN\tTOUCH\tFIRMWARE\tMADE\tATTESTED BY")
+		for _, k := range l.Keys {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(k.short()), dash(k.Name), dash(k.Role), k.Algorithm, k.place(),
+				dash(k.PIN), dash(k.Touch), dash(k.Firmware), k.birth(), k.vouchedBy())
+		}
+	})
+	var trusted bool
+	for _, k := range l.Keys {
+		trusted = trusted || len(k.Trusted) > 0
+	}
+	if !trusted {
+		return
+	}
+	fmt.Fprintln(w)
+	table(w, func(w io.Writer) {
+		fmt.Fprintln(w, "KEY\tIS TRUSTED AS\tOF")
+		for _, k := range l.Keys {
+			for _, use := range k.Trusted {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", k.called(), use.Role, use.Repository)
+			}
+		}
+	})
+}
+
+// list brings together what our files say, what YubiKeys say, and where this
+// machine has seen the keys trusted.
+func (r *keyring) list(ctx context.Context, roots *attestation.Roots) (keyList, error) {
 	list := keyList{Keys: []keyInfo{}}
 	entries, trouble := r.store.List()
 	at := map[string]int{}
@@ -58,74 +82,57 @@ func (r *keyring) list(ctx context.Context) (keyList, error) {
 		list.Keys = append(list.Keys, entryInfo(e))
 	}
 	slots, err := r.slots(ctx)
-	if errors.Is(err, yubikey.ErrNoSupport) || errors.Is(err, yubikey.ErrNoDaemon) {
-		r.app.note("%v; only key files are listed", err) // no trouble for who has files only
+	if noSticks(err) {
+		r.app.note("%v; keys on YubiKeys are listed as they are noted here", err) // no trouble for who has files only
 		err = nil
 	}
+	trouble = errors.Join(trouble, err)
+	seen := map[string]bool{}
 	for _, slot := range slots {
+		info := &keyInfo{}
+		i, known := -1, false
 		if slot.Key != nil {
-			if i, known := at[slot.Key.ID()]; known {
-				list.Keys[i].connect(slot)
-				continue
-			}
+			i, known = at[slot.Key.ID()]
 		}
-		var info keyInfo
-		info.connect(slot)
-		list.Keys = append(list.Keys, info)
-	}
-	return list, errors.Join(trouble, err)
-}
-
-func newKeyExport(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "export KEY",
-		Short: "Print the public half of a key, in PEM",
-		Long:  "Print the public half of a key, in PEM, for those who are to trust it.\n\n" + keyHelp,
-		Args:  cobra.ExactArgs(1),
-		RunE: a.action(func(ctx context.Context, args []string) error {
-			ring, err := a.keyring()
-			if err != nil {
-				return err
+		// An imported key may be on several YubiKeys: each has its row.
+		if again := known && seen[slot.Key.ID()]; known && !again {
+			info = &list.Keys[i]
+			seen[slot.Key.ID()] = true
+		} else {
+			if again {
+				info.Name, info.Role, info.Origin = list.Keys[i].Name, list.Keys[i].Role, list.Keys[i].Origin
 			}
-			defer ring.Close()
-			key, err := ring.public(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			v := struct {
-				ID        string `json:"keyid"`
-				Algorithm string `json:"algorithm"`
-				PEM       string `json:"pem"`
-			}{key.ID(), key.Algorithm(), string(key.PEM())}
-			return a.print(v, func(w io.Writer) { w.Write(key.PEM()) })
-		}),
+			list.Keys = append(list.Keys, *info)
+			info = &list.Keys[len(list.Keys)-1]
+		}
+		if err := r.row(ctx, info, slot); err != nil {
+			trouble = errors.Join(trouble, err)
+			break
+		}
 	}
+	uses, err := r.uses(ctx)
+	trouble = errors.Join(trouble, err)
+	now := r.app.now()
+	for i := range list.Keys {
+		k := &list.Keys[i]
+		k.vouch(roots, now)
+		k.Trusted = uses[k.ID]
+	}
+	return list, trouble
 }
 
-// readManagementKey reads hex, as ykman prints it.
-func readManagementKey(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// row fills in a key that is on a connected YubiKey. An attestation that is noted
+// is not asked for again: it costs the stick a signature.
+func (r *keyring) row(ctx context.Context, info *keyInfo, slot yubikey.SlotInfo) error {
+	if info.Where == "file" { // and on a stick, too
+		info.Path = ""
 	}
-	defer f.Close()
-	text, err := readSecret(f)
-	if err != nil {
-		return nil, fmt.Errorf("management key in %s: %w", path, err)
+	if len(info.chain) == 0 || info.Serial != slot.Serial || info.Slot != slot.Slot.String() {
+		return r.fromStick(ctx, info, slot)
 	}
-	defer clear(text)
-	key := make([]byte, hex.DecodedLen(len(text)))
-	if _, err := hex.Decode(key, text); err != nil {
-		return nil, fmt.Errorf("management key in %s: expected hex digits", path)
+	stick, err := r.session.Open(ctx, slot.Serial)
+	if err == nil {
+		info.connect(slot, stick.Info().Firmware)
 	}
-	return key, nil
+	return err
 }
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-var _ keystore.Prompter = (*prompter)(nil)

@@ -7,11 +7,9 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/spf13/cobra"
-
+	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/keystore/yubikey"
 	"github.com/signet-trust/signet/tuf"
@@ -29,9 +27,9 @@ type keyring struct {
 	app     *app
 	store   keystore.Store
 	session *yubikey.Session
-	pins    *prompter
+	asker   *asker
 	phrases *prompter
-	open    map[string]tuf.Signer // by key ID
+	open    map[string]tuf.Signer // by key ID, of files
 	known   map[string]foundKey   // by key ID, what this command has found
 	closers []func() error
 }
@@ -46,21 +44,21 @@ type foundKey struct {
 // keyring opens nothing yet, but reads the files that the secrets' flags name,
 // so that a wrong path is told before anybody is asked to touch anything.
 func (a *app) keyring() (*keyring, error) {
-	pins, err := a.pins.read()
+	asker, err := a.newAsker()
 	if err != nil {
 		return nil, err
 	}
-	phrases, err := a.passphrases.read()
+	phrases, err := a.secrets.passphrases.read()
 	if err != nil {
+		asker.forget()
 		return nil, err
 	}
-	prompt := &prompter{app: a, source: &a.pins, given: pins}
 	return &keyring{
 		app:     a,
 		store:   a.keyStore(),
-		session: yubikey.NewSession(yubikey.Config{Asker: prompt, AllowFactoryPIN: true}),
-		pins:    prompt,
-		phrases: &prompter{app: a, source: &a.passphrases, given: phrases},
+		session: yubikey.NewSession(yubikey.Config{Asker: asker, AllowFactoryPIN: a.secrets.allowFactoryPIN}),
+		asker:   asker,
+		phrases: &prompter{app: a, given: phrases},
 		open:    map[string]tuf.Signer{},
 		known:   map[string]foundKey{},
 	}, nil
@@ -76,9 +74,10 @@ func (r *keyring) Close() error {
 	for _, end := range r.closers {
 		err = errors.Join(err, end())
 	}
-	for _, secret := range slices.Concat(r.phrases.given, r.pins.given) {
+	for _, secret := range r.phrases.given {
 		clear(secret)
 	}
+	r.asker.forget()
 	return errors.Join(err, r.session.Close())
 }
 
@@ -98,6 +97,9 @@ func (r *keyring) find(ctx context.Context, what string) (foundKey, error) {
 	if err == nil {
 		return foundKey{Key: entry.Key, entry: &entry}, nil
 	}
+	if errors.Is(err, fs.ErrNotExist) { // a path
+		return foundKey{}, noKeyFile(what)
+	}
 	if !errors.Is(err, keystore.ErrNotFound) && !errors.Is(err, keystore.ErrDamaged) {
 		return foundKey{}, err
 	}
@@ -111,104 +113,16 @@ func (r *keyring) find(ctx context.Context, what string) (foundKey, error) {
 		if stickErr == nil && slot.Key != nil {
 			return foundKey{Key: slot.Key, slot: &slot}, nil
 		}
-		if stickErr != nil && !errors.Is(stickErr, yubikey.ErrNoSupport) && !errors.Is(stickErr, yubikey.ErrNoDaemon) {
+		if stickErr != nil && !noSticks(stickErr) {
 			return foundKey{}, errors.Join(err, stickErr)
 		}
 	}
 	return foundKey{}, err
 }
 
-// onStick reads SERIAL/SLOT, SERIAL or nothing, and returns the key there.
-func (r *keyring) onStick(ctx context.Context, where string) (yubikey.SlotInfo, error) {
-	number, slotName, _ := strings.Cut(where, "/")
-	var serial uint64
-	var err error
-	if number != "" {
-		if serial, err = strconv.ParseUint(number, 10, 32); err != nil {
-			return yubikey.SlotInfo{}, usagef("%q is no serial number: expected yubikey:SERIAL/SLOT, such as yubikey:12345678/9c", number)
-		}
-	}
-	var slot yubikey.Slot
-	if slotName != "" {
-		if slot, err = yubikey.ParseSlot(slotName); err != nil {
-			return yubikey.SlotInfo{}, &usageError{err}
-		}
-	}
-	stick, err := r.session.Open(ctx, uint32(serial))
-	if err != nil {
-		return yubikey.SlotInfo{}, err
-	}
-	if slotName != "" {
-		key, err := stick.Key(ctx, slot)
-		if err != nil {
-			return yubikey.SlotInfo{}, err
-		}
-		return key.Info(), nil
-	}
-	keys, err := stick.Keys(ctx)
-	if err != nil {
-		return yubikey.SlotInfo{}, err
-	}
-	var usable []yubikey.SlotInfo
-	var names []string
-	for _, key := range keys {
-		if key.Slot.Signs() && key.Key != nil {
-			usable = append(usable, key)
-			names = append(names, fmt.Sprintf("yubikey:%d/%s", key.Serial, key.Slot))
-		}
-	}
-	switch len(usable) {
-	case 0:
-		return yubikey.SlotInfo{}, fmt.Errorf("%s: %w that signet can sign with", stick, yubikey.ErrSlotEmpty)
-	case 1:
-		return usable[0], nil
-	}
-	return yubikey.SlotInfo{}, fmt.Errorf("%s: %w: %s", stick, keystore.ErrAmbiguous, strings.Join(names, ", "))
-}
-
-// byID looks on every connected YubiKey for the key whose ID starts with prefix.
-// It returns a zero SlotInfo when there is none.
-func (r *keyring) byID(ctx context.Context, prefix string) (found yubikey.SlotInfo, err error) {
-	slots, err := r.slots(ctx)
-	for _, slot := range slots {
-		if slot.Key == nil || !slot.Slot.Signs() || !strings.HasPrefix(slot.Key.ID(), prefix) {
-			continue
-		}
-		if found.Key != nil && !found.Key.Equal(slot.Key) {
-			return yubikey.SlotInfo{}, fmt.Errorf("%q: %w on connected YubiKeys", prefix, keystore.ErrAmbiguous)
-		}
-		found = slot
-	}
-	if found.Key != nil {
-		return found, nil
-	}
-	return found, err
-}
-
-// slots lists what is on all connected YubiKeys. Those that cannot be asked are
-// told of in the error, beside the rest.
-func (r *keyring) slots(ctx context.Context) ([]yubikey.SlotInfo, error) {
-	sticks, err := r.session.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var slots []yubikey.SlotInfo
-	var bad error
-	for _, info := range sticks {
-		if info.Err != nil {
-			bad = errors.Join(bad, info.Err)
-			continue
-		}
-		stick, err := r.session.Open(ctx, info.Serial)
-		if err != nil {
-			bad = errors.Join(bad, err)
-			continue
-		}
-		keys, err := stick.Keys(ctx)
-		bad = errors.Join(bad, err)
-		slots = append(slots, keys...)
-	}
-	return slots, bad
+func noKeyFile(path string) error {
+	return advise(fmt.Errorf("%s: there is no such file (%w)", path, fs.ErrNotExist),
+		"a KEY is a key ID, the name of a key, a file, or yubikey:SERIAL/SLOT; signet key list shows them")
 }
 
 // public returns the public key that what means.
@@ -220,29 +134,32 @@ func (r *keyring) public(ctx context.Context, what string) (*tuf.Key, error) {
 	return found.Key, nil
 }
 
-// signer returns the key ready to sign: a file is unlocked now, a YubiKey asks
-// for its PIN at the first signature.
-func (r *keyring) signer(ctx context.Context, key foundKey) (tuf.Signer, error) {
-	id := key.ID()
-	if signer := r.open[id]; signer != nil {
-		return signer, nil
-	}
+// noted adds what our files know of a key.
+func (r *keyring) noted(key foundKey) foundKey {
 	if key.entry == nil {
-		if entry, err := r.store.Find(id); err == nil {
+		if entry, err := r.store.Find(key.ID()); err == nil {
 			key.entry = &entry
 		}
 	}
+	return key
+}
+
+// signer returns the key ready to sign: a file is unlocked now; for a YubiKey
+// that is not plugged in it waits, and its PIN is asked for at the first
+// signature.
+func (r *keyring) signer(ctx context.Context, key foundKey) (tuf.Signer, error) {
+	if signer := r.open[key.ID()]; signer != nil {
+		return signer, nil
+	}
+	key = r.noted(key)
 	if key.entry != nil && key.entry.HasPrivate() {
 		return r.unlock(ctx, *key.entry)
 	}
-	signer, err := r.session.Find(ctx, id)
-	if err != nil {
-		if key.entry != nil && key.entry.Stick != nil {
-			return nil, fmt.Errorf("%s is on YubiKey %d, slot %s: %w", key.entry, key.entry.Stick.Serial, key.entry.Stick.Slot, err)
-		}
+	signer := &stickSigner{ring: r, key: key}
+	if _, err := signer.ready(ctx); err != nil {
 		return nil, err
 	}
-	r.open[id] = signer
+	r.open[key.ID()] = signer
 	return signer, nil
 }
 
@@ -271,17 +188,40 @@ func (r *keyring) unlock(ctx context.Context, entry keystore.Entry) (tuf.Signer,
 	}
 }
 
-func isHex(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789abcdefABCDEF") == ""
+// uses tells in which repositories and roles keys are trusted, as far as this
+// machine has verified it.
+func (r *keyring) uses(ctx context.Context) (map[string][]client.KeyUse, error) {
+	return client.New(r.app.clientConfig(nil, client.Servers{})).KeyUses(ctx)
 }
 
-// secretFlags adds the flags that say where PINs and passphrases come from.
-func (a *app) secretFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringArrayVar(&a.pins.files, "pin-file", nil, "read the YubiKey's PIN from this `file`")
-	flags.IntVar(&a.pins.fd, "pin-fd", -1, "read the YubiKey's PIN from this file `descriptor`")
-	flags.StringArrayVar(&a.passphrases.files, "passphrase-file", nil, "read the passphrase of key files from this `file` (may be given several times: each is tried)")
-	flags.IntVar(&a.passphrases.fd, "passphrase-fd", -1, "read the passphrase of key files from this file `descriptor`")
+// lost adds to an error about a key that is gone, or may be, what puts another in
+// its place: one command for each role that trusts it.
+func (r *keyring) lost(ctx context.Context, key foundKey, err error) error {
+	uses, _ := r.uses(ctx) // what cannot be read was told, or is, by others
+	what := key.ID()[:12]
+	if key.entry != nil && key.entry.Name != "" {
+		what = key.entry.Name
+	}
+	var commands []string
+	for _, use := range uses[key.ID()] {
+		commands = append(commands, fmt.Sprintf("signet rotate %s %s --remove %s --add NEWKEY", use.Repository, use.Role, what))
+	}
+	const most = 3
+	if len(commands) > most {
+		commands = append(commands[:most], fmt.Sprintf("and %d more, which signet key list shows", len(commands)-most))
+	}
+	instead := strings.Join(commands, "; ")
+	if instead == "" {
+		instead = fmt.Sprintf("signet rotate REPO ROLE --remove %s --add NEWKEY", what)
+	}
+	if errors.Is(err, yubikey.ErrAbsent) {
+		return advise(err, "plug it in; if it is lost for good, another key takes its place: %s", instead)
+	}
+	return advise(err, "that key is gone for ever; another takes its place: %s", instead)
+}
+
+func isHex(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789abcdefABCDEF") == ""
 }
 
 // describeKey says where a key is, for people.
@@ -297,4 +237,9 @@ func describeKey(k foundKey) string {
 		return "a file on this machine"
 	}
 	return "public key only"
+}
+
+// usable keeps the slots that signet can sign with.
+func usable(slots []yubikey.SlotInfo) []yubikey.SlotInfo {
+	return slices.DeleteFunc(slices.Clone(slots), func(s yubikey.SlotInfo) bool { return s.Key == nil || !s.Slot.Signs() })
 }
