@@ -135,15 +135,16 @@ func (m *machine) refusesAndKeeps(roles []string, image string, rule tuf.Rule, a
 	m.unchanged(before, roles)
 }
 
-// cannotTell demands exit status 1: no answer is no verdict.
-func (m *machine) cannotTell(image string, args ...string) outcome {
+// cannotTell demands exit status 1: no answer is no verdict. New files of roles may
+// have come along.
+func (m *machine) cannotTell(roles []string, image string, args ...string) outcome {
 	m.t.Helper()
 	before := m.state()
 	o, d := m.verify(image, args...)
 	if o.exit != 1 || d.Trusted || d.Rule != "" || d.Reference != "" {
 		m.t.Errorf("%s: exit status %d, %+v, expected that it cannot be told\n%s", image, o.exit, d, o.stderr)
 	}
-	m.unchanged(before, nil)
+	m.unchanged(before, roles)
 	return o
 }
 
