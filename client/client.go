@@ -19,9 +19,10 @@ type Config struct {
 	Now func() time.Time
 	// UserAgent is sent with every request; empty means "signet".
 	UserAgent string
-	// Token returns the bearer token for a server's base address, or "", for
-	// servers whose reads are not open. It may be nil.
-	Token func(server string) string
+	// Token returns the bearer token for a server's base address that the PEM in ca
+	// vouches for ("": the system's authorities), or "", for servers whose reads
+	// are not open. It may be nil. See Servers.Token.
+	Token func(server, ca string) string
 	// Timeouts bound what a slow server costs; zero fields mean the defaults.
 	Timeouts Timeouts
 	// Limits bound what is read before it is trusted; zero fields mean the defaults.

@@ -49,7 +49,7 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 	}
 	var cur *current
 	var lacking []string
-	s := session{client: p.Client, repository: repository, anchor: anchor, path: path, lacking: &lacking, token: func(string) string { return p.Server.Token }}
+	s := session{client: p.Client, repository: repository, anchor: anchor, path: path, lacking: &lacking, token: func(string, string) string { return p.Server.Token }}
 	s.question = func(ctx context.Context, x *Update) (err error) {
 		if err := fresh(x, p.Client.config.Now()); err != nil {
 			return err

@@ -225,7 +225,7 @@ func (c *Client) firstUse(ctx context.Context, repository string, like Anchor) (
 
 // newestRoot walks the roots that a server shows, beginning with the first.
 func (c *Client) newestRoot(ctx context.Context, repository, address string, like *Anchor) ([]byte, int64, error) {
-	r, err := c.remote(address, like.CA, like.PlainHTTP, c.token(address))
+	r, err := c.remote(address, like.CA, like.PlainHTTP, c.token(address, like.CA))
 	if err != nil {
 		return nil, 0, err
 	}

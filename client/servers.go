@@ -2,9 +2,11 @@ package client
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +108,34 @@ func (l Servers) ByURL(url string) (*Server, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", url, ErrNoServer)
+}
+
+// Token returns the token for a server's base address, for Config.Token. It goes
+// only where ca vouches that was pinned at login: an anchor that names the same
+// address under other authorities would else send it to whoever these vouch for.
+func (l Servers) Token(address, ca string) string {
+	login, err := l.ByURL(address)
+	if err != nil || !SameCA(login.CA, ca) {
+		return ""
+	}
+	return login.Token
+}
+
+// SameCA tells whether two PEM texts hold the same certificates, in whatever order
+// and with whatever between them. No certificate stands for the system's.
+func SameCA(a, b string) bool { return maps.Equal(certificates(a), certificates(b)) }
+
+func certificates(text string) map[string]bool {
+	found := map[string]bool{}
+	for rest := []byte(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return found
+		}
+		if block.Type == "CERTIFICATE" {
+			found[string(block.Bytes)] = true
+		}
+	}
 }
 
 // serversFile is the form of servers.json.

@@ -54,7 +54,7 @@ type session struct {
 	anchor     *Anchor
 	path       string
 	question   question
-	token      func(address string) string
+	token      func(address, ca string) string
 	at         time.Time // judge expiries by this time rather than by the clock; zero: by the clock
 	lacking    *[]string // note here what the demand for hardware refuses, and go on; nil: refuse
 }
@@ -117,7 +117,7 @@ func (e *stateError) Unwrap() error { return e.err }
 
 // server asks one server, again when another process saved first.
 func (s *session) server(ctx context.Context, address string) error {
-	r, err := s.client.remote(address, s.anchor.CA, s.anchor.PlainHTTP, s.token(address))
+	r, err := s.client.remote(address, s.anchor.CA, s.anchor.PlainHTTP, s.token(address, s.anchor.CA))
 	if err != nil {
 		return err
 	}
@@ -263,11 +263,11 @@ func (s *session) offline(ctx context.Context) error {
 	return nil
 }
 
-func (c *Client) token(address string) string {
+func (c *Client) token(address, ca string) string {
 	if c.config.Token == nil {
 		return ""
 	}
-	return c.config.Token(address)
+	return c.config.Token(address, ca)
 }
 
 func (c *Client) resetClock(ctx context.Context, repository string) error {

@@ -33,12 +33,7 @@ func (a *app) clientConfig(anchors client.Anchors, servers client.Servers) clien
 		}
 		return list
 	})
-	config.Token = func(server string) string {
-		if login, err := known().ByURL(server); err == nil {
-			return login.Token
-		}
-		return ""
-	}
+	config.Token = func(server, ca string) string { return known().Token(server, ca) }
 	return config
 }
 
