@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,14 +31,27 @@ const (
 	carol = 33333333 // 5.2.7: no metadata
 )
 
+// touchLimit is how long bob's stick blinks: a test waits for its end.
+const touchLimit = 300 * time.Millisecond
+
 var bench *virtual.Bench
 
 func TestMain(m *testing.M) {
 	if reader := os.Getenv("SIGNET_TEST_HOLD"); reader != "" {
 		os.Exit(holdCard(reader))
 	}
+	if reader := os.Getenv("SIGNET_TEST_SNATCH"); reader != "" {
+		for { // until it is killed
+			if card, err := piv.Open(reader); err == nil {
+				card.Close()
+			}
+		}
+	}
 	if os.Getenv("SIGNET_TEST_LIST") != "" {
 		os.Exit(listSticks())
+	}
+	if os.Getenv("SIGNET_TEST_NOBODY") != "" {
+		os.Exit(listAsNobody())
 	}
 	if os.Getenv("SIGNET_TEST_SERVICE_DIES") != "" {
 		os.Exit(loseService())
@@ -49,7 +63,7 @@ func run(m *testing.M) int {
 	var err error
 	bench, err = startBench(virtual.Config{Sticks: []virtual.StickConfig{
 		{Serial: alice, Absent: true},
-		{Serial: bob, Firmware: "5.4.3", Absent: true},
+		{Serial: bob, Firmware: "5.4.3", Absent: true, TouchLimit: touchLimit},
 		{Serial: carol, Firmware: "5.2.7", Absent: true},
 	}})
 	if err != nil {
@@ -80,6 +94,24 @@ func listSticks() int {
 	_, err := session.List(context.Background())
 	fmt.Println(err)
 	if !errors.Is(err, yubikey.ErrNoDaemon) {
+		return 1
+	}
+	return 0
+}
+
+// listAsNobody prints what a session says to a user who may nothing.
+func listAsNobody() int {
+	if os.Getuid() == 0 {
+		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+	}
+	session := yubikey.NewSession(yubikey.Config{Asker: &person{}})
+	defer session.Close()
+	_, err := session.List(context.Background())
+	fmt.Println(err)
+	if !errors.Is(err, yubikey.ErrNotAllowed) || errors.Is(err, yubikey.ErrNoDaemon) {
 		return 1
 	}
 	return 0

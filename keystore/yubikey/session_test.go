@@ -5,6 +5,7 @@ package yubikey_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,6 +175,23 @@ func TestServiceNotRunning(t *testing.T) {
 	cmd.Env = append(os.Environ(), "SIGNET_TEST_LIST=1", "PCSCLITE_CSOCK_NAME="+filepath.Join(t.TempDir(), "none"))
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "pcscd") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestServiceDoesNotLetUsIn(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "pcscd.comm")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if err := os.Chmod(socket, 0); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "SIGNET_TEST_NOBODY=1", "PCSCLITE_CSOCK_NAME="+socket)
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), socket) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
