@@ -127,3 +127,35 @@ func HangUp(role string) Attack {
 		}
 	})
 }
+
+// NotModified says of the role's file, to whoever asks with what it got before, that
+// nothing has changed, whatever has.
+func NotModified(role string) Attack {
+	return on(role, func(a *Answer) {
+		data := a.Body
+		a.Write = func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"same"`)
+			if r.Header.Get("If-None-Match") == `"same"` {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			_, _ = w.Write(data)
+		}
+	})
+}
+
+// Hold serves the role's file not before a time.
+func Hold(role string, until time.Time) Attack {
+	return on(role, func(a *Answer) {
+		data := a.Body
+		a.Write = func(w http.ResponseWriter, r *http.Request) {
+			timer := time.NewTimer(time.Until(until))
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				_, _ = w.Write(data)
+			case <-r.Context().Done():
+			}
+		}
+	})
+}

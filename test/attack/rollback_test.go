@@ -157,8 +157,7 @@ func TestHiddenRoot(t *testing.T) {
 func (s *scene) rotateOnline(p *publisher) {
 	s.t.Helper()
 	p.newestRoot.Signed.Version++
-	keys := attack.Steal(s.t, s.signer, p.name) // the newest, as the signer has them
-	for role, signers := range keys {
+	for role, signers := range stolen(s, p) {
 		p.must(tuf.SetRoleKeys(p.newestRoot, role, all(signers)))
 	}
 	p.publish(p.file(tuf.RoleRoot, p.newestRoot, p.root))
@@ -226,4 +225,10 @@ func TestRestoredServer(t *testing.T) {
 	m.trusts(app+":1.0", digest("two"), "--offline")
 	s.proxy.Set()
 	m.trusts(app+":1.0", digest("two"))
+}
+
+// stolen are the newest online keys, as the signer has them.
+func stolen(s *scene, p *publisher) map[string][]tuf.Signer {
+	s.t.Helper()
+	return attack.Steal(s.t, s.signer, p.name)
 }
