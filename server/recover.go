@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	signerapi "github.com/signet-trust/signet/signer/api"
@@ -23,6 +25,26 @@ import (
 // from a backup is brought forward the same way, as long as no root is missing in
 // between.
 func (s *Server) recover(ctx context.Context, repository string, at *attempt) (moved bool, err error) {
+	return s.bring(ctx, repository, at, nil)
+}
+
+// Recover brings a repository whose database was restored from a backup up to what
+// the signer signed last, as a refresh would, also when more than one root is
+// missing: the signer keeps only the newest, so roots are those in between, in any
+// order. They are checked like all others. A repository that is not stored at all
+// was created after the backup: it is made again where roots has its first one,
+// which says whose it is. It tells whether the head has moved.
+func (s *Server) Recover(ctx context.Context, repository string, roots []tuf.File) (moved bool, err error) {
+	free, err := s.turns.take(ctx, repository)
+	if err != nil {
+		return false, err
+	}
+	defer free()
+	return s.bring(ctx, repository, nil, roots)
+}
+
+// bring is recover, with roots that neither store nor signer have.
+func (s *Server) bring(ctx context.Context, repository string, at *attempt, roots []tuf.File) (moved bool, err error) {
 	head, err := s.head(ctx, repository)
 	if err != nil {
 		return false, err
@@ -34,7 +56,8 @@ func (s *Server) recover(ctx context.Context, repository string, at *attempt) (m
 	if head.State.Timestamp.Version >= last.Timestamp.Version {
 		return false, nil // another server was faster
 	}
-	if head.Generation == 0 && !at.sameOwner(last) {
+	first := slices.ContainsFunc(roots, func(f tuf.File) bool { return f.Version == 1 })
+	if head.Generation == 0 && !at.sameOwner(last) && !first {
 		return false, nil // somebody else's, whom nobody has asked for
 	}
 	by := "" // whose publish it is
@@ -43,12 +66,21 @@ func (s *Server) recover(ctx context.Context, repository string, at *attempt) (m
 	}
 	next := &tuf.State{Root: head.State.Root, Roles: map[string]tuf.File{}, Snapshot: last.Snapshot, Timestamp: last.Timestamp}
 	maps.Copy(next.Roles, head.State.Roles)
-	var changed []tuf.File
+	var between, changed []tuf.File
+	on := *head // what the last root follows
 	if string(last.Root) != string(head.State.Root.Bytes) {
-		if next.Root, err = nextRoot(repository, head, last.Root); err != nil {
+		chain, err := nextRoots(repository, head, roots, last.Root)
+		if err != nil {
 			return false, err
 		}
+		between, next.Root = chain[:len(chain)-1], chain[len(chain)-1]
 		changed = append(changed, next.Root)
+		switch {
+		case len(between) > 0:
+			on.State.Root = between[len(between)-1]
+		case head.Generation == 0 && first:
+			on.State.Root = tuf.File{Role: tuf.RoleRoot, Bytes: last.Root} // its own keys sign it
+		}
 	}
 	for _, file := range last.Roles {
 		stored, ok := head.State.Roles[file.Role]
@@ -68,7 +100,7 @@ func (s *Server) recover(ctx context.Context, repository string, at *attempt) (m
 	if err != nil {
 		return false, fmt.Errorf("what the signer signed last for %s: %w", repository, err)
 	}
-	if err := s.checkLate(repository, head, changed, tree); err != nil {
+	if err := s.checkLate(repository, &on, changed, tree); err != nil {
 		return false, fmt.Errorf("what the signer signed last for %s: %w", repository, err)
 	}
 	signedAt, err := inDate(s.now(), root, &last.Signed)
@@ -78,7 +110,7 @@ func (s *Server) recover(ctx context.Context, repository string, at *attempt) (m
 	if err := checkSigned(repository, next, signedAt); err != nil {
 		return false, fmt.Errorf("what the signer signed last for %s: %w", repository, err)
 	}
-	generation, err := s.commit(ctx, repository, head, next, changed, &last.Signed, by)
+	generation, err := s.commit(ctx, repository, head, next, slices.Concat(between, changed), &last.Signed, by)
 	if errors.Is(err, tuf.ErrConflict) {
 		return true, nil // whoever had it signed, or another server, was faster
 	}
@@ -121,8 +153,8 @@ func (s *Server) checkLate(repository string, head *Head, late []tuf.File, tree 
 	if len(files) == 0 {
 		return nil
 	}
-	var on *tuf.State
-	if head.Generation > 0 {
+	var on *tuf.State // nil for the first publish
+	if cur.Root.Bytes != nil {
 		on = &cur
 	}
 	_, changed, err := tuf.CheckPublish(repository, on, files, rules)
@@ -154,27 +186,56 @@ func inDate(now time.Time, root *tuf.Root, signed *signerapi.Signed) (time.Time,
 	return before(before(before(now, timestamp.Signed.Expires), snapshot.Signed.Expires), root.Signed.Expires), nil
 }
 
-// nextRoot checks that data is the root that follows the stored one, or the first.
-func nextRoot(repository string, head *Head, data []byte) (tuf.File, error) {
-	root, err := tuf.ReadRoot(data)
+// nextRoots returns the roots from the one that follows the stored one, or the
+// first, to last. Those in between are looked for in given. Each is checked.
+func nextRoots(repository string, head *Head, given []tuf.File, last []byte) ([]tuf.File, error) {
+	newest, err := tuf.ReadRoot(last)
 	if err != nil {
-		return tuf.File{}, err
+		return nil, err
 	}
-	version := root.Signed.Version
-	if version != head.State.Root.Version+1 {
-		return tuf.File{}, &signerDown{why: fmt.Sprintf("it last saw root version %d, and version %d is stored, so one of them was restored from an old backup", version, head.State.Root.Version)}
-	}
-	by := root
+	stored, by := head.State.Root.Version, newest
 	if head.Generation > 0 {
 		if by, err = tuf.ReadRoot(head.State.Root.Bytes); err != nil {
-			return tuf.File{}, err
+			return nil, err
 		}
 	}
-	if err := tuf.VerifyRoot(by, root); err != nil {
-		return tuf.File{}, err
+	if i := slices.IndexFunc(given, func(f tuf.File) bool { return f.Version == 1 }); i >= 0 && stored == 0 {
+		if by, err = tuf.ReadRoot(given[i].Bytes); err != nil {
+			return nil, err
+		}
+		if newest.Signed.Version == 1 && !bytes.Equal(given[i].Bytes, last) {
+			return nil, &tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Version: 1, Rule: tuf.RuleRootChain, Clause: "TUF §5.3.4",
+				Detail: "the root that the signer knows is another one"}
+		}
 	}
-	if err := tuf.VerifyRoot(root, root); err != nil {
-		return tuf.File{}, err
+	if newest.Signed.Version <= stored {
+		return nil, &signerDown{why: fmt.Sprintf("it last saw root version %d, and version %d is stored, so one of them was restored from an old backup", newest.Signed.Version, stored)}
 	}
-	return tuf.File{Role: tuf.RoleRoot, Version: version, Bytes: data}, nil
+	var chain []tuf.File
+	for version := stored + 1; version <= newest.Signed.Version; version++ {
+		file := tuf.File{Role: tuf.RoleRoot, Version: version, Bytes: last}
+		if version < newest.Signed.Version {
+			i := slices.IndexFunc(given, func(f tuf.File) bool { return f.Version == version })
+			if i < 0 {
+				return nil, &signerDown{why: fmt.Sprintf("it last saw root version %d, version %d is stored, and root version %d is missing, so the database was restored from an old backup; "+
+					"signet-server recover --root puts it back", newest.Signed.Version, stored, version)}
+			}
+			file.Bytes = given[i].Bytes
+		}
+		root, err := tuf.ReadRoot(file.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if name := tuf.RepositoryOf(root); root.Signed.Version != version || name != repository {
+			return nil, &tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Version: version, Rule: tuf.RuleRepository, Clause: "Signet profile: " + tuf.MemberRepository,
+				Detail: fmt.Sprintf("the file is root version %d of %.120q", root.Signed.Version, name)}
+		}
+		for _, keys := range []*tuf.Root{by, root} {
+			if err := tuf.VerifyRoot(keys, root); err != nil {
+				return nil, fmt.Errorf("root version %d of %s: %w", version, repository, err)
+			}
+		}
+		chain, by = append(chain, file), root
+	}
+	return chain, nil
 }

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -143,5 +144,103 @@ func TestRecoverExpired(t *testing.T) {
 	h.Server.RefreshDue(t.Context())
 	if head, err = h.Store.Head(t.Context(), app); err != nil || head.State.Roles[tuf.RoleTargets].Version != 2 {
 		t.Fatalf("%+v, %v", head.State.Versions(), err)
+	}
+}
+
+// behind returns a server whose database has root 1 of the repository, and whose
+// signer has root 4 and newer targets, with the roots 1 to 4.
+func behind(t *testing.T) (*harness.Harness, *harness.Publisher, []tuf.File) {
+	t.Helper()
+	h := harness.Start(t)
+	p := h.Publisher(t, app)
+	files := p.First(t)
+	if _, err := p.Client.Publish(t.Context(), app, files...); err != nil {
+		t.Fatal(err)
+	}
+	roots := files[:1]
+	p.Tag(t, "1.0", harness.Digest("one"))
+	targets := p.Next(t)
+	for version := int64(2); version <= 4; version++ {
+		old, next := p.RootKey, harness.NewKey(t)
+		if err := tuf.SetRoleKeys(p.Root, tuf.RoleRoot, tuf.RoleKeys{Keys: []*tuf.Key{next.Key()}}); err != nil {
+			t.Fatal(err)
+		}
+		p.Root.Signed.Version = version
+		p.RootKey = next
+		roots = append(roots, p.SignRoot(t, old))
+		request := signerapi.SignRequest{Repository: app, Roots: [][]byte{roots[version-1].Bytes}, Roles: []tuf.File{targets}}
+		if _, err := h.Signer.Sign(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h, p, roots
+}
+
+// Roots that neither database nor signer has are taken from who kept them.
+func TestRecoverMissingRoots(t *testing.T) {
+	h, p, roots := behind(t)
+	h.Clock.Advance(13 * time.Hour)
+	if n := h.Server.RefreshDue(t.Context()); n != 0 {
+		t.Fatalf("refreshed %d without the roots", n)
+	}
+	forged := roots[2]
+	forged.Bytes = bytes.Replace(roots[1].Bytes, []byte(`"version":2`), []byte(`"version":3`), 1)
+	for name, given := range map[string][]tuf.File{
+		"none":                     nil,
+		"one of two":               {roots[1]},
+		"the other of two":         {roots[2]},
+		"one that nobody signed":   {roots[1], forged},
+		"one under another number": {roots[1], {Role: tuf.RoleRoot, Version: 3, Bytes: roots[1].Bytes}},
+	} {
+		if moved, err := h.Server.Recover(t.Context(), app, given); err == nil || moved {
+			t.Errorf("%s: moved %v, %v", name, moved, err)
+		}
+	}
+	if head, err := h.Store.Head(t.Context(), app); err != nil || head.Generation != 1 {
+		t.Fatalf("generation %d: %v", head.Generation, err)
+	}
+	if moved, err := h.Server.Recover(t.Context(), app, []tuf.File{roots[2], roots[0], roots[1]}); err != nil || !moved {
+		t.Fatalf("moved %v, %v", moved, err)
+	}
+	if got := tags(t, h, app)["1.0"]; got != harness.Digest("one") {
+		t.Fatalf("1.0 means %q", got)
+	}
+	for i, root := range roots { // a client with any of them walks on
+		data, err := p.Client.File(t.Context(), app, tuf.FileName(tuf.RoleRoot, int64(i+1)))
+		if err != nil || !bytes.Equal(data, root.Bytes) {
+			t.Errorf("root %d: %v", i+1, err)
+		}
+	}
+	if moved, err := h.Server.Recover(t.Context(), app, roots); err != nil || moved {
+		t.Errorf("once more: moved %v, %v", moved, err)
+	}
+	p.Publish(t)
+}
+
+// A repository that was created after the backup is made again, for those who have
+// its first root.
+func TestRecoverALostRepository(t *testing.T) {
+	h, _, roots := behind(t)
+	lost := harness.Start(t)
+	// Another server's database, with this one's signer.
+	s := server.New(server.Config{Store: harness.NewStore(lost.Store, lost.StoreFaults), Signer: h.Signer, Now: h.Clock.Now})
+	eve := harness.Start(t).Publisher(t, app).First(t)[0]
+	for name, given := range map[string][]tuf.File{
+		"no first root":    roots[1:],
+		"not all roots":    {roots[0], roots[2]},
+		"eve's first root": {eve, roots[1], roots[2]},
+	} {
+		if moved, _ := s.Recover(t.Context(), app, given); moved {
+			t.Errorf("%s: moved", name)
+		}
+		if _, err := lost.Store.Head(t.Context(), app); !errors.Is(err, tuf.ErrNotFound) {
+			t.Fatalf("%s: the repository exists: %v", name, err)
+		}
+	}
+	if moved, err := s.Recover(t.Context(), app, roots); err != nil || !moved {
+		t.Fatalf("moved %v, %v", moved, err)
+	}
+	if got := tags(t, lost, app)["1.0"]; got != harness.Digest("one") {
+		t.Fatalf("1.0 means %q", got)
 	}
 }

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/signet-trust/signet/test/harness"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// The database comes from a backup that is three roots old, and clients have kept
+// the roots.
+func TestRecoverRoots(t *testing.T) {
+	const app = "registry.example/team/app"
+	data := filepath.Join(t.TempDir(), "data")
+	s := startServer(t, data)
+	p := harness.NewPublisher(t, s.client(t), app)
+	p.Init(t)
+	s.stop()
+	database := filepath.Join(data, "signet.db")
+	backup, err := os.ReadFile(database) // a server that has stopped has written all
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = startServer(t, data)
+	p.Client = s.client(t)
+	var args []string
+	for version := int64(2); version <= 4; version++ {
+		old, next := p.RootKey, harness.NewKey(t)
+		if err := tuf.SetRoleKeys(p.Root, tuf.RoleRoot, tuf.RoleKeys{Keys: []*tuf.Key{next.Key()}}); err != nil {
+			t.Fatal(err)
+		}
+		p.Root.Signed.Version, p.RootKey = version, next
+		root := p.SignRoot(t, old)
+		if _, err := p.Client.Publish(t.Context(), app, root); err != nil {
+			t.Fatal(err)
+		}
+		if version < 4 {
+			args = append(args, "--root", write(t, root.Name(), string(root.Bytes), 0o600))
+		}
+	}
+	p.Tag(t, "1.0", harness.Digest("one"))
+	p.Publish(t)
+	s.stop()
+	if err := os.WriteFile(database, backup, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	if status, _, stderr := call(t, nil, "--data", data, "recover", "--root", args[1]); status != 1 || !strings.Contains(stderr, "root version 3 is missing") {
+		t.Fatalf("with one of two roots: exit %d %s", status, stderr)
+	}
+	status, _, stderr := call(t, nil, append([]string{"--data", data, "recover"}, args...)...)
+	if status != 0 || !strings.Contains(stderr, app+": brought up to what the signer signed last") {
+		t.Fatalf("exit %d %s", status, stderr)
+	}
+	s = startServer(t, data)
+	state, err := s.client(t).State(t.Context(), app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.Root.Version != 4 || state.Roles[tuf.RoleTargets].Version != 2 {
+		t.Fatalf("%v", state.Versions())
+	}
+	p.Client = s.client(t)
+	p.Publish(t)
+}
+
+func TestRecoverMistakes(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	for name, c := range map[string]struct{ root, says string }{
+		"no file": {"/nowhere/2.json", "--root: open /nowhere/2.json"},
+		"no root": {write(t, "2.json", "{}", 0o600), "2.json"},
+	} {
+		if status, _, stderr := call(t, nil, "--data", data, "recover", "--root", c.root); status != 1 || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: exit %d %q", name, status, stderr)
+		}
+	}
+}
