@@ -47,8 +47,9 @@ func TestRealServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Init(t.Context(), init); err != nil {
-		t.Errorf("the very same again, as after a lost answer: %v", err)
+	h.Clock.Advance(2 * time.Second) // so that the same command makes other files
+	if out, err := p.Init(t.Context(), init); err != nil || out.Change != nil || out.Anchor == nil {
+		t.Errorf("the very same again, as after a lost answer: %+v, %v", out, err)
 	}
 	init.Root, init.Signers = tuf.RoleKeys{Keys: []*tuf.Key{carol.Key()}}, []tuf.Signer{carol, bob}
 	if _, err := publisher(t, h).Init(t.Context(), init); !errors.Is(err, tuf.ErrConflict) {
@@ -107,6 +108,86 @@ func TestRealServer(t *testing.T) {
 		t.Error(err)
 	}
 	trusts("2.0", "two")
+}
+
+// TestRealServerKeys takes every role's keys through changes, two of three each,
+// on the real server and signer. Verifiers that know the first root follow at any
+// time, those that slept through all of it too.
+func TestRealServerKeys(t *testing.T) {
+	h := harness.Start(t)
+	p := publisher(t, h)
+	const name = "registry.example.com/team/app"
+	var all []tuf.Signer
+	for range 7 {
+		all = append(all, harness.NewKey(t))
+	}
+	keys := func(signers ...tuf.Signer) (list []*tuf.Key) {
+		for _, s := range signers {
+			list = append(list, s.Key())
+		}
+		return list
+	}
+	two := func(signers ...tuf.Signer) tuf.RoleKeys { return tuf.RoleKeys{Keys: keys(signers...), Threshold: 2} }
+	out, err := p.Init(t.Context(), client.InitRequest{Repository: name, Root: two(all[:3]...), Targets: two(all[:3]...), Signers: all[:2]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Anchor = out.Anchor
+	awake, asleep := t.TempDir(), t.TempDir()
+	expect := func(state, tag, word string) {
+		t.Helper()
+		verifier := client.New(client.Config{StateDir: state, Now: h.Clock.Now, Anchors: client.Anchors{*out.Anchor}})
+		d, err := verifier.Verify(t.Context(), tuf.Image{Repository: name, Tag: tag}, client.Options{})
+		if word == "" && tuf.RuleOf(err) != tuf.RuleAbsent || word != "" && (err != nil || d.Digest != harness.Digest("%s", word)) {
+			t.Errorf("%s: %+v, %v", tag, d, err)
+		}
+	}
+	sign := func(role, tag string, signers ...tuf.Signer) {
+		t.Helper()
+		if _, err := p.Sign(t.Context(), client.SignRequest{Repository: name, Role: role, Signers: signers,
+			Tags: []client.TagTarget{{Tag: tag, Target: tuf.Target{Digest: harness.Digest("%s", tag), Length: 9}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sign("targets", "1.0", all[0], all[1])
+	expect(asleep, "1.0", "1.0")
+	ci := client.AddSignerRequest{Repository: name, Name: "ci", Keys: two(all[3:6]...), Tags: []string{"ci-*"}, Signers: all}
+	if _, err := p.AddSigner(t.Context(), ci); err != nil {
+		t.Fatal(err)
+	}
+	sign("ci", "ci-1", all[3], all[4])
+	// Each key of each role goes round: one comes, another goes.
+	role := map[string][]tuf.Signer{"root": all[:3], "targets": all[:3], "ci": all[3:6]}
+	for round := range 3 {
+		for _, r := range []string{"ci", "targets", "root"} {
+			in, gone := harness.NewKey(t), role[r][round]
+			all = append(all, in)
+			if _, err := p.ChangeKeys(t.Context(), client.ChangeKeysRequest{Repository: name, Role: r, Add: keys(in), Remove: []string{gone.Key().ID()}, Signers: all}); err != nil {
+				t.Fatalf("%s, round %d: %v", r, round, err)
+			}
+			expect(awake, "1.0", "1.0")
+			expect(t.TempDir(), "ci-1", "ci-1")
+		}
+	}
+	expect(asleep, "1.0", "1.0")
+	expect(asleep, "ci-1", "ci-1")
+	// Whose keys went cannot sign any more.
+	if _, err := p.Sign(t.Context(), client.SignRequest{Repository: name, Role: "ci", Signers: all[3:5], Tags: []client.TagTarget{
+		{Tag: "ci-2", Target: tuf.Target{Digest: harness.Digest("x"), Length: 9}}}}); !errors.Is(err, client.ErrKeys) {
+		t.Errorf("keys that went: %v", err)
+	}
+	if _, err := p.RemoveSigner(t.Context(), client.RemoveSignerRequest{Repository: name, Name: "ci", Signers: all}); err != nil {
+		t.Fatal(err)
+	}
+	expect(asleep, "ci-1", "")
+	ci.Signers = all
+	if out, err := p.AddSigner(t.Context(), ci); err != nil || out.Versions["ci"] < 4 {
+		t.Errorf("the name again: %+v, %v", out, err)
+	}
+	expect(asleep, "ci-1", "")
+	sign("ci", "ci-1", all[4], all[5])
+	expect(asleep, "ci-1", "ci-1")
+	expect(awake, "ci-1", "ci-1")
 }
 
 // TestManyPublishers has publishers sign different tags of one repository at
