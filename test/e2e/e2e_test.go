@@ -14,9 +14,11 @@
 //	signer start|stop NAME    signet-signer; sets $SIGNER
 //	pushimage VAR REF TEXT    push a multi-platform image to $REGISTRY, set VAR to its digest
 //	registry                  Debian's docker-registry, in place of the one in this process
-//	yubikeys SERIAL...        plug virtual YubiKeys in (PIN 123456)
-//	stick SERIAL ACTION       touch auto|refuse|manual, asked, release, remove, insert, signatures N
+//	yubikeys SERIAL[:OPTION]  plug virtual YubiKeys in, as sticks_test.go says; sets $PIN, $PUK, $STICK_CA
+//	stick SERIAL ACTION       touch auto|refuse|manual, asked, release, remove, insert, reset, empty SLOT,
+//	                          garble, signatures N, tries N, puk-tries N
 //	pcscd stop                end the smart card service
+//	scdaemon start|stop       have GnuPG take a YubiKey
 //	proxy                     put somebody between; sets $PROXY
 //	attack ...                what he does: see attack_test.go
 //	refuses DIR ROLE IMAGE    serve each file in DIR as the role's: every time the verdict is untrusted
@@ -158,9 +160,10 @@ func (b *bench) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"signer":    plain("signer start|stop|kill NAME [ARG...]", 2, signerCommand),
 		"pushimage": plain("pushimage VAR REF TEXT", 3, pushImage),
 		"registry":  plain("registry", 0, debianRegistry),
-		"yubikeys":  plain("yubikeys SERIAL...", 1, plugIn),
+		"yubikeys":  plain("yubikeys SERIAL[:OPTION,...]...", 1, plugIn),
 		"stick":     plain("stick SERIAL ACTION [ARG]", 2, stickCommand),
 		"pcscd":     plain("pcscd stop", 1, stopDaemon),
+		"scdaemon":  plain("scdaemon start|stop", 1, scdaemonCommand),
 		"proxy":     plain("proxy", 0, startProxy),
 		"refuses":   plain("refuses DIR ROLE IMAGE", 3, refuses),
 		"attack":    plain("attack HOW [ARG...]", 1, attackCommand),

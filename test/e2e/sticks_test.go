@@ -1,27 +1,52 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/signet-trust/signet/test/yubikey"
+	"github.com/signet-trust/signet/test/yubikey/card"
+)
+
+// PIN and PUK of scripts' sticks, unless they say otherwise.
+const (
+	stickPIN = "864209"
+	stickPUK = "97531086"
 )
 
 // sticks are a script's virtual YubiKeys.
 type sticks struct{ bench *yubikey.Bench }
 
-// plugIn plugs YubiKeys in, in their factory state.
+// plugIn plugs YubiKeys in, each as SERIAL[:OPTION,...]. It sets $PIN and $PUK to
+// files with what they were set up with, and $STICK_CA to one with who vouches
+// for them. The options:
+//
+//	factory        as sold: PIN 123456, PUK 12345678
+//	pin=PIN        another PIN
+//	firmware=5.4.3 another firmware than 5.7.4
+//	absent         not plugged in yet: stick SERIAL insert
+//	blinks=2s      how long it waits for a touch
+//	foreign        vouched for by somebody who is not in $STICK_CA
 func plugIn(ts *testscript.TestScript, s *scene, args []string) error {
 	var config yubikey.Config
 	for _, arg := range args {
-		serial, err := strconv.ParseUint(arg, 10, 32)
+		stick, err := readStick(arg)
 		if err != nil {
 			return err
 		}
-		config.Sticks = append(config.Sticks, yubikey.StickConfig{Serial: uint32(serial)})
+		config.Sticks = append(config.Sticks, stick)
 	}
 	bench, err := yubikey.Start(config)
 	if err != nil {
@@ -30,7 +55,46 @@ func plugIn(ts *testscript.TestScript, s *scene, args []string) error {
 	ts.Defer(func() { ts.Check(bench.Close()) })
 	s.sticks = &sticks{bench}
 	ts.Setenv("PCSCLITE_CSOCK_NAME", bench.Socket())
+	for name, data := range map[string]string{
+		"PIN": stickPIN + "\n", "PUK": stickPUK + "\n", "STICK_CA": string(bench.Maker().AuthorityPEM()),
+	} {
+		path := filepath.Join(ts.Getenv("WORK"), ".stick-"+strings.ToLower(name))
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			return err
+		}
+		ts.Setenv(name, path)
+	}
 	return nil
+}
+
+// readStick reads SERIAL[:OPTION,...].
+func readStick(arg string) (yubikey.StickConfig, error) {
+	number, options, _ := strings.Cut(arg, ":")
+	serial, err := strconv.ParseUint(number, 10, 32)
+	stick := yubikey.StickConfig{Serial: uint32(serial), PIN: stickPIN, PUK: stickPUK}
+	for _, option := range strings.FieldsFunc(options, func(r rune) bool { return r == ',' }) {
+		name, value, _ := strings.Cut(option, "=")
+		switch name {
+		case "factory":
+			stick.PIN, stick.PUK = "", ""
+		case "pin":
+			stick.PIN = value
+		case "firmware":
+			stick.Firmware = value
+		case "absent":
+			stick.Absent = true
+		case "blinks":
+			stick.TouchLimit, err = time.ParseDuration(value)
+		case "foreign":
+			stick.Maker, err = card.NewMaker()
+		default:
+			err = fmt.Errorf("%s: unknown option %q", arg, option)
+		}
+		if err != nil {
+			return stick, err
+		}
+	}
+	return stick, err
 }
 
 // stopDaemon ends the smart card service.
@@ -48,11 +112,15 @@ func stickCommand(_ *testscript.TestScript, s *scene, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	arg := ""
+	if len(args) > 2 {
+		arg = args[2]
+	}
 	switch args[1] {
 	case "touch":
-		mode, ok := map[string]yubikey.TouchMode{"auto": yubikey.Auto, "refuse": yubikey.Refuse, "manual": yubikey.Manual}[args[2]]
+		mode, ok := map[string]yubikey.TouchMode{"auto": yubikey.Auto, "refuse": yubikey.Refuse, "manual": yubikey.Manual}[arg]
 		if !ok {
-			return fmt.Errorf("touch %s: expected auto, refuse or manual", args[2])
+			return fmt.Errorf("touch %s: expected auto, refuse or manual", arg)
 		}
 		stick.SetTouch(mode)
 		return nil
@@ -64,11 +132,73 @@ func stickCommand(_ *testscript.TestScript, s *scene, args []string) error {
 		return stick.Remove()
 	case "insert":
 		return stick.Insert()
+	case "reset":
+		return stick.Reset()
+	case "empty":
+		slot, err := strconv.ParseUint(arg, 16, 8)
+		return errors.Join(err, stick.DeleteKey(byte(slot)))
+	case "garble": // the certificate of slot 9c
+		return stick.SetObject(0x5fc10a, []byte("\x70\x82\xff\xffnonsense"))
 	case "signatures":
-		if got := strconv.Itoa(stick.Signatures()); got != args[2] {
-			return fmt.Errorf("the YubiKey was used %s times, expected %s", got, args[2])
-		}
-		return nil
+		return expect("signatures", stick.Signatures(), arg)
+	case "tries":
+		return expect("tries of the PIN", stick.PINTries(), arg)
+	case "puk-tries":
+		return expect("tries of the PUK", stick.PUKTries(), arg)
 	}
 	return fmt.Errorf("stick %s: unknown", args[1])
+}
+
+func expect(what string, got int, want string) error {
+	if strconv.Itoa(got) != want {
+		return fmt.Errorf("%d %s, expected %s", got, what, want)
+	}
+	return nil
+}
+
+// scdaemonCommand starts GnuPG's own smart card daemon, which takes a stick as on
+// the machine of everybody who signs commits, and ends it.
+func scdaemonCommand(ts *testscript.TestScript, s *scene, args []string) error {
+	if args[0] == "stop" {
+		return s.stop("scdaemon", syscall.SIGTERM)
+	}
+	home := filepath.Join(ts.Getenv("WORK"), "gnupg")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return err
+	}
+	cmd := exec.Command("/usr/lib/gnupg/scdaemon", "--homedir", home, "--server", "--disable-ccid", "--pcsc-driver", "libpcsclite.so.1")
+	cmd.Env = append(os.Environ(), "PCSCLITE_CSOCK_NAME="+ts.Getenv("PCSCLITE_CSOCK_NAME"))
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%w (Debian package: scdaemon)", err)
+	}
+	// The virtual stick has no OpenPGP application; any will do to hold it.
+	_, err = io.WriteString(stdin, "SERIALNO undefined\n")
+	for lines := bufio.NewScanner(stdout); err == nil && lines.Scan(); {
+		if strings.HasPrefix(lines.Text(), "ERR") {
+			err = errors.New(lines.Text())
+		}
+		if strings.HasPrefix(lines.Text(), "S SERIALNO") {
+			break
+		}
+	}
+	p := &process{cmd: cmd, output: &lockedBuffer{}, ended: make(chan error, 1)}
+	go func() {
+		_, _ = io.Copy(p.output, stdout)
+		p.ended <- cmd.Wait()
+	}()
+	s.processes["scdaemon"] = p
+	ts.Defer(func() {
+		if s.processes["scdaemon"] == p {
+			ts.Check(s.stop("scdaemon", syscall.SIGTERM))
+		}
+	})
+	return err
 }
