@@ -5,7 +5,7 @@ GO      ?= go
 BIN     := bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help packages packages-demo build static demo yubikey registry secrets test lint bench fuzz soak clean
+.PHONY: help packages packages-demo build static demo yubikey registry secrets test test-yubikey lint bench fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ lint: ## gofmt, vet, staticcheck
 test: packages lint ## every test, race detector on, and a short slice of fuzzing
 	$(GO) test -race -timeout 15m ./...
 	@scripts/fuzz 4000x
+
+test-yubikey: packages ## programs of others on the virtual YubiKey, and piv-go's own tests; prints a table
+	@scripts/test-yubikey
 
 fuzz: packages ## every fuzz test for a minute each: make fuzz TIME=10m
 	@scripts/fuzz $(or $(TIME),60s)

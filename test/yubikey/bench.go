@@ -41,6 +41,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/signet-trust/signet/test/yubikey/card"
 )
@@ -48,8 +49,8 @@ import (
 // Config says what is plugged in.
 type Config struct {
 	Sticks []StickConfig
-	// Dir takes the daemon's files. Without it they lie in a temporary folder,
-	// which Close removes.
+	// Dir takes the daemon's files. Without it, or when pcscd could not read its
+	// name, they lie in a temporary folder, which Close removes.
 	Dir string
 	// Socket is the path at which clients find pcscd. Without it each bench has one of
 	// its own.
@@ -147,20 +148,20 @@ func (b *Bench) start(config Config) error {
 
 // folders decides where the daemon's files and its socket lie.
 func (b *Bench) folders(config Config) (dir string, err error) {
-	const longest = 100 // the path of a unix socket is short, that of a test's folder often is not
-	b.socket = cmp.Or(config.Socket, filepath.Join(config.Dir, "pcscd.comm"))
-	if config.Dir != "" && len(b.socket) <= longest {
-		return config.Dir, nil
+	const longest = 90 // the path of a unix socket is short, that of a test's folder often is not
+	dir = config.Dir
+	// pcscd reads few characters in the paths of its configuration.
+	odd := strings.ContainsFunc(dir, func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/-_.", r)
+	})
+	if dir == "" || odd || len(dir) > longest {
+		if dir, err = os.MkdirTemp("", "yubikey-"); err != nil {
+			return "", err
+		}
+		b.remove = append(b.remove, dir)
 	}
-	own, err := os.MkdirTemp("", "yubikey-")
-	if err != nil {
-		return "", err
-	}
-	b.remove = append(b.remove, own)
-	if config.Socket == "" {
-		b.socket = filepath.Join(own, "pcscd.comm")
-	}
-	return cmp.Or(config.Dir, own), nil
+	b.socket = cmp.Or(config.Socket, filepath.Join(dir, "pcscd.comm"))
+	return dir, nil
 }
 
 // plugIn waits for the readers, puts the sticks in, and waits until they are seen.

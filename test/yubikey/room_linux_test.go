@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -67,6 +68,20 @@ func TestStartRefuses(t *testing.T) {
 				t.Error("started")
 			}
 		})
+	}
+}
+
+func TestFolderThatPcscdCannotRead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a folder, #1")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	bench, err := Start(Config{Sticks: []StickConfig{{Serial: 1}}, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bench.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,12 +17,13 @@ const noticeLimit = 10 * time.Second
 
 // A Stick is one virtual YubiKey.
 type Stick struct {
-	serial uint32
-	reader string
-	bench  *Bench
-	card   *card.Card
-	socket *socket
-	touch  *finger
+	serial   uint32
+	firmware card.Firmware
+	reader   string
+	bench    *Bench
+	card     *card.Card
+	socket   *socket
+	touch    *finger
 }
 
 func newStick(b *Bench, config StickConfig, all Config) (*Stick, error) {
@@ -31,10 +32,11 @@ func newStick(b *Bench, config StickConfig, all Config) (*Stick, error) {
 		return nil, err
 	}
 	s := &Stick{
-		serial: config.Serial,
-		reader: friendlyName(len(b.sticks)) + " 00 00",
-		bench:  b,
-		touch:  newFinger(config.Serial, cmp.Or(config.TouchLimit, touchLimit), all.OnTouch),
+		serial:   config.Serial,
+		firmware: firmware,
+		reader:   friendlyName(len(b.sticks)) + " 00 00",
+		bench:    b,
+		touch:    newFinger(config.Serial, cmp.Or(config.TouchLimit, touchLimit), all.OnTouch),
 	}
 	settings := card.Config{
 		Serial: config.Serial, Firmware: firmware, Maker: cmp.Or(config.Maker, b.maker),
@@ -53,6 +55,9 @@ func newStick(b *Bench, config StickConfig, all Config) (*Stick, error) {
 
 // Serial is the number that is printed on the stick.
 func (s *Stick) Serial() uint32 { return s.serial }
+
+// Firmware is the stick's version, such as "5.7.4".
+func (s *Stick) Firmware() string { return s.firmware.String() }
 
 // Reader is the name under which PC/SC lists the stick.
 func (s *Stick) Reader() string { return s.reader }
