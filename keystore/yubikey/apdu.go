@@ -38,8 +38,9 @@ func (sw swError) Status() uint16 { return uint16(sw) }
 
 func (sw swError) Error() string { return fmt.Sprintf("the card answered %04x", uint16(sw)) }
 
-// maxAnswer bounds what a card can make us keep.
-const maxAnswer = 16 << 10
+// maxParts bounds what a card can make us keep, and how long it can keep us: it
+// answers in parts of 256 bytes.
+const maxParts = 64
 
 // send sends a command and returns the whole answer without its status word.
 func (w wire) send(ins, p1, p2 byte, data ...byte) ([]byte, error) {
@@ -49,7 +50,7 @@ func (w wire) send(ins, p1, p2 byte, data ...byte) ([]byte, error) {
 	command := append([]byte{0, ins, p1, p2, byte(len(data))}, data...)
 	defer clear(command)
 	var whole []byte
-	for {
+	for range maxParts {
 		answer, err := w(command)
 		if err != nil {
 			return nil, err
@@ -65,13 +66,10 @@ func (w wire) send(ins, p1, p2 byte, data ...byte) ([]byte, error) {
 			return whole, nil
 		case sw>>8 != 0x61:
 			return nil, swError(sw)
-		case len(whole) > maxAnswer:
-			return nil, fmt.Errorf("%w: more than %d bytes", ErrCard, maxAnswer)
-		case n == 0 && len(whole) == 0 && command[1] == insMore:
-			return nil, fmt.Errorf("%w: more and more of nothing", ErrCard)
 		}
 		command = []byte{0, insMore, 0, 0, 0}
 	}
+	return nil, fmt.Errorf("%w: an answer of more than %d parts", ErrCard, maxParts)
 }
 
 var (
