@@ -30,17 +30,18 @@ func main() {
 	bin := flag.String("bin", "bin", "folder with signet, signet-server and crane")
 	rounds := flag.Int("rounds", 15, "rounds of each comparison")
 	requests := flag.Int("requests", 20000, "timestamp reads in each round")
+	only := flag.String("only", "", "one area: verify, timestamp, yubikey or publish")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *bin, *rounds, *requests); err != nil {
+	if err := run(ctx, *bin, *rounds, *requests, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, rounds, requests int) error {
+func run(ctx context.Context, bin string, rounds, requests int, only string) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return err
@@ -55,10 +56,21 @@ func run(ctx context.Context, bin string, rounds, requests int) error {
 	if err := b.start(); err != nil {
 		return err
 	}
-	for _, area := range []func() error{b.verify, b.timestamp, b.publish} {
-		if err := area(); err != nil {
-			return err
+	ran := false
+	for _, area := range []struct {
+		name    string
+		measure func() error
+	}{{"verify", b.verify}, {"timestamp", b.timestamp}, {"yubikey", b.yubikey}, {"publish", b.publish}} {
+		if only != "" && only != area.name {
+			continue
 		}
+		ran = true
+		if err := area.measure(); err != nil {
+			return fmt.Errorf("%s: %w", area.name, err)
+		}
+	}
+	if !ran {
+		return fmt.Errorf("-only %s: expected verify, timestamp, yubikey or publish", only)
 	}
 	return nil
 }

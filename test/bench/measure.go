@@ -81,7 +81,7 @@ func row(name string, figure float64, unit string, bar float64, more bool) {
 	if (figure > bar) != more && figure != bar {
 		verdict = "short"
 	}
-	fmt.Printf("bench %-28s %s %s bar %s %s %s\n", name, number(figure), unit, number(bar), unit, verdict)
+	fmt.Printf("bench %-40s %s %s bar %s %s %s\n", name, number(figure), unit, number(bar), unit, verdict)
 }
 
 func number(f float64) string {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
@@ -41,6 +42,7 @@ type bench struct {
 	ca       []byte
 	registry *counted
 	image    string // app:1.0 in the registry
+	index    v1.ImageIndex
 	digest   string
 
 	account   client.Server
@@ -149,16 +151,21 @@ func (b *bench) push() error {
 	if err != nil {
 		return err
 	}
-	ref, err := name.NewTag(b.image, name.Insecure)
+	hash, err := index.Digest()
 	if err != nil {
 		return err
 	}
-	if err := remote.WriteIndex(ref, index); err != nil {
+	b.index, b.digest = index, hash.String()
+	return b.pushTo(b.image)
+}
+
+// pushTo pushes the same index under another name.
+func (b *bench) pushTo(image string) error {
+	ref, err := name.NewTag(image, name.Insecure)
+	if err != nil {
 		return err
 	}
-	hash, err := index.Digest()
-	b.digest = hash.String()
-	return err
+	return remote.WriteIndex(ref, b.index)
 }
 
 // login asks the server for its signer's identity, as `signet login` does.
