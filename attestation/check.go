@@ -142,7 +142,7 @@ func (a *anchor) fits(path []*x509.Certificate) error {
 	device := path[0]
 	for below, cert := range path {
 		limited := cert.MaxPathLen > 0 || cert.MaxPathLen == 0 && cert.MaxPathLenZero
-		if !limited || below <= cert.MaxPathLen || a.short && cert.Equal(a.cert) && len(path) == 2 {
+		if !limited || below <= cert.MaxPathLen || a.short && cert.Equal(a.cert) {
 			continue
 		}
 		return fmt.Errorf("%q certifies keys that may not certify others", clip(cert.Subject)) // RFC 5280, §4.2.1.9

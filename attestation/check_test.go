@@ -128,7 +128,7 @@ func TestAttestedKeyAttestsNothing(t *testing.T) {
 // TestWhatElseYubicoCertifies holds roots that vouch for other applets to PIV.
 func TestWhatElseYubicoCertifies(t *testing.T) {
 	u2f := issue(t, nil, "U2F Root", authority(0))
-	shared := issue(t, nil, "Attestation Root", authority(3))
+	shared := issue(t, nil, "Yubico PIV Attestation Root 1", authority(3))
 	roots := &Roots{anchors: []anchor{
 		{cert: u2f.cert, yubico: true, device: deviceName, short: true},
 		{cert: shared.cert, yubico: true, issuer: "Yubico PIV Attestation "},
@@ -192,6 +192,19 @@ func TestStickThatMayNotCertify(t *testing.T) {
 		if _, err := with(t, []byte(chainOf(root.cert)[0])).Check(key.tuf(t), chainOf(key.cert, stick.cert), now); !errors.Is(err, tuf.RuleAttestationChain) {
 			t.Errorf("a key, %s: %v", name, err)
 		}
+	}
+	// A name that the stick does not have.
+	renamed := &holder{&x509.Certificate{Subject: pkix.Name{CommonName: "Yubico"}}, stick.key}
+	named := issue(t, renamed, "YubiKey PIV Attestation 9c", leaf)
+	if _, err := with(t, []byte(chainOf(root.cert)[0])).Check(named.tuf(t), chainOf(named.cert, stick.cert), now); !errors.Is(err, tuf.RuleAttestationChain) {
+		t.Errorf("by another name: %v", err)
+	}
+	// A root below which nothing may certify (RFC 5280, section 4.2.1.9).
+	low := issue(t, nil, "Root", authority(0))
+	below := issue(t, low, deviceName, authority(0))
+	belowKey := issue(t, below, "YubiKey PIV Attestation 9c", leaf)
+	if _, err := with(t, []byte(chainOf(low.cert)[0])).Check(belowKey.tuf(t), chainOf(belowKey.cert, below.cert), now); !errors.Is(err, tuf.RuleAttestationChain) {
+		t.Errorf("below a root that leaves no room: %v", err)
 	}
 	// A stick of the same name, with another key.
 	other := issue(t, root, deviceName, authority(0))
@@ -261,9 +274,11 @@ func TestWhatTheLeafSays(t *testing.T) {
 		{"two form factors", value(9, 1, 2), false},
 		{"no slot", called("YubiKey PIV Attestation "), false},
 		{"no name", called(""), false},
+		{"a slot alone", called("9c"), false},
 		{"another name", called("YubiKey OPGP Attestation 9c"), false},
 		{"the attestation slot", called("YubiKey PIV Attestation f9"), false},
 		{"a slot that is none", called("YubiKey PIV Attestation 96"), false},
+		{"a slot and zeros", called("YubiKey PIV Attestation 009c"), false},
 		{"a slot with a sign", called("YubiKey PIV Attestation +9c"), false},
 		{"a slot and more", called("YubiKey PIV Attestation 9c "), false},
 		{"twice", func(c *x509.Certificate) {
@@ -341,7 +356,7 @@ func TestFormOfAChain(t *testing.T) {
 		{"empty ones", []string{"", ""}, false},
 		{"not PEM", []string{string(block.Bytes), good[1]}, false},
 		{"two in one", []string{good[0] + good[1], good[1]}, false},
-		{"words ahead", []string{"here: " + good[0], good[1]}, false},
+		{"words ahead", []string{"here:\n" + good[0], good[1]}, false},
 		{"words behind", []string{good[0] + "there", good[1]}, false},
 		{"a header", []string{headed, good[1]}, false},
 		{"another kind", []string{other, good[1]}, false},

@@ -25,6 +25,7 @@ func TestWithRefuses(t *testing.T) {
 		"a private key":            secret,
 		"a private key behind it":  string(maker.RootPEM()) + secret,
 		"a public key":             string(key.PEM()),
+		"something else inside":    strings.ReplaceAll(string(maker.RootPEM()), "CERTIFICATE", "X509 CRL"),
 		"a certificate of nothing": "-----BEGIN CERTIFICATE-----\nU0VDUkVU\n-----END CERTIFICATE-----\n",
 		"no authority":             attest(t, maker, key)[0],
 		"too much":                 string(maker.RootPEM()) + strings.Repeat("\n", maxConfigured),
@@ -89,8 +90,15 @@ func TestWithChangesNothing(t *testing.T) {
 	_, key := newKey(t)
 	one, two := newMaker(t), newMaker(t)
 	first := with(t, one.RootPEM())
-	if _, err := first.With(two.AuthorityPEM()); err != nil {
+	third, err := first.With(two.AuthorityPEM())
+	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := first.With(newMaker(t).AuthorityPEM()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := third.Check(key, attest(t, two, key), now); err != nil {
+		t.Errorf("another set of its own changed it: %v", err)
 	}
 	if _, err := first.Check(key, attest(t, two, key), now); !errors.Is(err, tuf.RuleAttestationChain) {
 		t.Errorf("two's root came to the first set: %v", err)

@@ -103,8 +103,17 @@ func TestYubicosCertificates(t *testing.T) {
 		"Yubico PIV Attestation B 1":          "2d55b7998f4e42569d6d8fa382b6dc77d1dacf07358b19701163892922b17052",
 	}
 	r := Yubico()
+	rules := map[string]anchor{
+		"Yubico PIV Root CA Serial 263751":    {},
+		"Yubico U2F Root CA Serial 457200631": {device: "Yubico PIV Attestation", short: true},
+		"Yubico Attestation Root 1":           {issuer: "Yubico PIV Attestation "},
+	}
 	got := map[string]string{}
 	for _, a := range r.anchors {
+		rule := rules[a.cert.Subject.CommonName]
+		if rule.cert, rule.yubico = a.cert, true; a != rule {
+			t.Errorf("below %s another rule holds: %+v", a.cert.Subject, a)
+		}
 		sum := sha256.Sum256(a.cert.Raw)
 		got[a.cert.Subject.CommonName] = hex.EncodeToString(sum[:])
 	}

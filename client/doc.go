@@ -9,6 +9,7 @@
 //	§5.1, §5.2  time, anchors, first start   session.go, first.go, anchor.go
 //	§5.3-5.6    the order of the update      updater.go, over package tuf
 //	§5.6.7      the search for a path        decide.go
+//	            keys demanded in hardware    hardware.go
 //	            HTTP, time-outs, limits      fetch.go
 //	            the folder                   store.go
 //

@@ -295,6 +295,22 @@ func TestHardwareInTrustFile(t *testing.T) {
 	}
 }
 
+// TestPublisherIsToldOnceWhatHardwareLacks has targets expired, so that the publisher reads twice.
+func TestPublisherIsToldOnceWhatHardwareLacks(t *testing.T) {
+	b := newBench(t)
+	b.demands(newMaker(t))
+	b.clock.Add(200 * day)
+	b.repo.release()
+	p, _ := b.publisher()
+	out, err := p.Renew(t.Context(), RenewRequest{Repository: appName, Roles: []string{tuf.RoleTargets}, Signers: b.repo.targetsKeys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if warnings := out.Change.Warnings; len(warnings) != 1 || !strings.Contains(warnings[0], "root version 1: key") {
+		t.Errorf("%q", warnings)
+	}
+}
+
 // TestPublisherIsToldWhatHardwareLacks lets a publisher mend what its own anchor
 // refuses.
 func TestPublisherIsToldWhatHardwareLacks(t *testing.T) {
