@@ -161,6 +161,31 @@ func TestChangeTargetsKeys(t *testing.T) {
 	}
 }
 
+// TestForgedSignatureDoesNotCount has somebody put a key's name under a file that
+// the key has not signed. The file is signed anew all the same.
+func TestForgedSignatureDoesNotCount(t *testing.T) {
+	o := newOffice(t)
+	targets, err := tuf.ReadTargets(o.repo.roles[tuf.RoleTargets].Bytes)
+	o.repo.must(err)
+	tuf.AddSignature(targets, o.carol.Key().ID(), targets.Signatures[0].Signature)
+	data, err := tuf.Encode(targets)
+	o.repo.must(err)
+	file := o.repo.roles[tuf.RoleTargets]
+	file.Bytes = data
+	o.repo.mu.Lock()
+	o.repo.roles[tuf.RoleTargets], o.repo.files[file.Name()] = file, data
+	o.repo.mu.Unlock()
+	o.repo.release()
+	p, changes := o.publisher()
+	if _, err := p.ChangeKeys(t.Context(), ChangeKeysRequest{Repository: appName, Role: tuf.RoleTargets, Remove: ids(o.bob), Signers: []tuf.Signer{o.alice, o.bob, o.carol}}); err != nil {
+		t.Fatal(err)
+	}
+	if files := (*changes)[0].Files; len(files) != 2 {
+		t.Errorf("%+v", files)
+	}
+	o.follows()
+}
+
 // TestChangeSignerKeys does the same for a signer, whose keys targets list.
 func TestChangeSignerKeys(t *testing.T) {
 	b := newBench(t)

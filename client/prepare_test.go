@@ -148,6 +148,28 @@ func TestInitTwice(t *testing.T) {
 	}
 }
 
+// TestInitUnderAnotherAnchor refuses before anybody touches a key what this
+// machine would refuse to read afterwards.
+func TestInitUnderAnotherAnchor(t *testing.T) {
+	b := newBench(t)
+	empty := newRepo(t, "registry.example.com/team/new", b.clock)
+	b.server.repos[empty.name] = empty
+	p, asked := b.publisher()
+	alice := &countingKey{Signer: newKey(t)}
+	keys := tuf.RoleKeys{Keys: publicKeys(alice)}
+	request := InitRequest{Repository: empty.name, Root: keys, Targets: keys, Signers: []tuf.Signer{alice}}
+	for name, anchor := range map[string]Anchor{
+		"another key": b.anchor,
+		"a file":      {Pattern: b.anchor.Pattern, RootSHA256: digestHex(nil), Servers: b.anchor.Servers},
+		"one of two":  {Pattern: b.anchor.Pattern, RootKeys: append(ids(alice), b.anchor.RootKeys...), Servers: b.anchor.Servers},
+	} {
+		p.Anchor = &anchor
+		if _, err := p.Init(t.Context(), request); tuf.RuleOf(err) != tuf.RuleAnchor || alice.signed > 0 || len(*asked) > 0 {
+			t.Errorf("%s: %v, after %d signatures", name, err, alice.signed)
+		}
+	}
+}
+
 // TestInitAsksWhetherItExists tells a server that cannot say from one that has no
 // such repository.
 func TestInitAsksWhetherItExists(t *testing.T) {
