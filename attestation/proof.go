@@ -144,6 +144,6 @@ func Weak(p *Proof, key *tuf.Key) string {
 	if algorithm := key.Algorithm(); algorithm != "p256" && algorithm != "p384" || p.Firmware.Compare(fixed) >= 0 {
 		return ""
 	}
-	return fmt.Sprintf("EUCLEAK (Yubico YSA-2024-03): whoever holds YubiKey %d for hours, opens it and has a laboratory can copy its ECDSA keys, since its firmware %s is below %d.%d",
-		p.Serial, p.Firmware, fixed.Major, fixed.Minor)
+	return fmt.Sprintf("EUCLEAK (Yubico YSA-2024-03): the firmware of YubiKey %d, %s, is below %s, so that its ECDSA keys can be copied by whoever has the stick, its PIN and, for hours, a laboratory",
+		p.Serial, p.Firmware, fixed)
 }
