@@ -69,7 +69,8 @@ type Config struct {
 // StickConfig describes one virtual YubiKey.
 type StickConfig struct {
 	Serial uint32
-	// Firmware is a version such as "5.2.7", "5.4.3" or "5.7.4", which is the default.
+	// Firmware is a version such as "5.2.7", or one of "5.2", "5.4" and "5.7". The
+	// default is 5.7.4.
 	Firmware string
 	// PIN, PUK and ManagementKey are those of a new stick, the factory's where they
 	// are not given. A reset puts the factory's back.

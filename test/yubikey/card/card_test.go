@@ -232,7 +232,10 @@ func TestParseFirmware(t *testing.T) {
 		{"5.7.4", Firmware{5, 7, 4}, true},
 		{"5.2.7", Firmware{5, 2, 7}, true},
 		{"4.3.5", Firmware{}, false},
-		{"5.7", Firmware{}, false},
+		{"5.2", Firmware{5, 2, 7}, true},
+		{"5.4", Firmware{5, 4, 3}, true},
+		{"5.7", Firmware{5, 7, 4}, true},
+		{"5.6", Firmware{}, false},
 		{"5.7.x", Firmware{}, false},
 		{"5.7.256", Firmware{}, false},
 	} {

@@ -11,9 +11,13 @@ import (
 // algorithms the card knows.
 type Firmware struct{ Major, Minor, Patch byte }
 
-// ParseFirmware reads a version such as "5.7.4". Versions before 5 answer in ways
-// that this card does not know.
+// ParseFirmware reads a version such as "5.7.4". "5.2", "5.4" and "5.7" mean the
+// versions of those that people have most. Versions before 5 answer in ways that
+// this card does not know.
 func ParseFirmware(s string) (Firmware, error) {
+	if patch, ok := map[string]byte{"5.2": 7, "5.4": 3, "5.7": 4}[s]; ok {
+		s = fmt.Sprintf("%s.%d", s, patch)
+	}
 	parts := strings.Split(s, ".")
 	var numbers [3]byte
 	if len(parts) != len(numbers) {

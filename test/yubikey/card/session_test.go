@@ -246,6 +246,10 @@ func TestSessions(t *testing.T) {
 			1020008004 31323334 > 9000
 			0020008004 3536FFFF > 9000
 			` + askPIN + ` > 9000`},
+		{"what was half said is no part of another command", "5.7.4", `
+			1020008008 313233343536FFFF > 9000
+			0024008008 3132333435363738 > 6A80
+			` + verifyPIN + ` > 9000`},
 		{"a half-done chain ends with another command", "5.7.4", `
 			1020008004 31323334 > 9000
 			00FD000000 > 0507049000

@@ -3,8 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,13 +88,46 @@ func (h *hand) told(touch yubikey.Touch) {
 	context.AfterFunc(r.ctx, func() { timer.Stop() })
 }
 
-// follow touches whatever stick waits, at each line of in.
+// follow does what each line of in says: an empty one touches whatever stick waits,
+// "out SERIAL" pulls a stick out and "in SERIAL" plugs it in again.
 func (h *hand) follow(in *bufio.Scanner) {
 	for in.Scan() {
+		if line := strings.TrimSpace(in.Text()); line != "" {
+			if err := h.move(line); err != nil {
+				h.say("%s: %v\n", line, err)
+			}
+			continue
+		}
 		h.mu.Lock()
 		for serial, r := range h.waiting {
 			go h.bench.Stick(serial).Release(r.ctx)
 		}
 		h.mu.Unlock()
 	}
+}
+
+func (h *hand) move(line string) error {
+	where, number, _ := strings.Cut(line, " ")
+	serial, err := strconv.ParseUint(number, 10, 32)
+	stick := h.bench.Stick(uint32(serial))
+	if err != nil || stick == nil || (where != "out" && where != "in") {
+		return errors.New("want \"out SERIAL\", \"in SERIAL\", or an empty line for a touch")
+	}
+	// The lock is free meanwhile: a stick that waits for a touch tells of its end.
+	if where == "out" {
+		err = stick.Remove()
+	} else {
+		err = stick.Insert()
+	}
+	if err != nil {
+		return err
+	}
+	h.say("virtual YubiKey %d is %s\n", serial, where)
+	return nil
+}
+
+func (h *hand) say(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fmt.Fprintf(h.out, format, args...)
 }

@@ -21,9 +21,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/signet-trust/signet/test/yubikey"
+	"github.com/signet-trust/signet/test/yubikey/card"
 )
 
 func main() {
@@ -35,38 +37,48 @@ func main() {
 }
 
 type options struct {
-	serials   []uint32
-	firmware  string
-	pin, puk  string
-	state     string
-	touch     string
-	readyFile string
-	rootFile  string
+	sticks        []yubikey.StickConfig
+	firmware      string
+	pin, puk      string
+	state         string
+	touch         string
+	commands      bool
+	readyFile     string
+	rootFile      string
+	intermediates int
 }
 
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("virtual-yubikey", flag.ContinueOnError)
-	flags.Func("serial", "plug in a stick with this `number` (may be given several times)", func(s string) error {
-		serial, err := strconv.ParseUint(s, 10, 32)
-		o.serials = append(o.serials, uint32(serial))
+	flags.Func("serial", "plug in a stick with this `number`, or number=version (may be given several times)", func(s string) error {
+		number, firmware, _ := strings.Cut(s, "=")
+		serial, err := strconv.ParseUint(number, 10, 32)
+		o.sticks = append(o.sticks, yubikey.StickConfig{Serial: uint32(serial), Firmware: firmware})
 		return err
 	})
-	flags.StringVar(&o.firmware, "firmware", "5.7.4", "`version` that the sticks have")
+	flags.StringVar(&o.firmware, "firmware", "5.7.4", "`version` that the sticks have: 5.2, 5.4, 5.7, or one with three numbers")
 	flags.StringVar(&o.pin, "pin", "", "`PIN` of sticks that are new, the factory's 123456 when not given")
 	flags.StringVar(&o.puk, "puk", "", "`PUK` of sticks that are new, the factory's 12345678 when not given")
 	flags.StringVar(&o.state, "state", "", "keep the sticks in this `folder` from one run to the next")
 	flags.StringVar(&o.touch, "touch", "auto", "`how` touches are given: auto, refuse, manual (by the enter key), or after a time such as 2s")
+	flags.BoolVar(&o.commands, "commands", false, "take lines from standard input: \"out SERIAL\", \"in SERIAL\", or an empty one for a touch")
 	flags.StringVar(&o.readyFile, "ready-file", "", "write the path of the socket to this `file` once the sticks are there")
-	flags.StringVar(&o.rootFile, "attestation-root", "", "write the certificate that the sticks' attestations lead to into this `file`")
+	flags.StringVar(&o.rootFile, "attestation-root", "", "write the certificates that the sticks' attestations lead to into this `file`")
+	flags.IntVar(&o.intermediates, "intermediates", 0, "`how many` certificates stand between the attestation root and the sticks': Yubico has 2 from firmware 5.7.4 on")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if len(o.serials) == 0 {
-		o.serials = []uint32{12345678}
+	if len(o.sticks) == 0 {
+		o.sticks = []yubikey.StickConfig{{Serial: 12345678}}
+	}
+	for i := range o.sticks {
+		stick := &o.sticks[i]
+		stick.Firmware = cmp.Or(stick.Firmware, o.firmware)
+		stick.PIN, stick.PUK = o.pin, o.puk
 	}
 	return o, nil
 }
@@ -80,11 +92,14 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	config := yubikey.Config{StateDir: o.state, OnTouch: hand.told}
-	for _, serial := range o.serials {
-		config.Sticks = append(config.Sticks, yubikey.StickConfig{
-			Serial: serial, Firmware: o.firmware, PIN: o.pin, PUK: o.puk,
-		})
+	config := yubikey.Config{StateDir: o.state, OnTouch: hand.told, Sticks: o.sticks}
+	if o.state == "" {
+		config.Maker, err = card.NewMaker(card.Intermediates(o.intermediates))
+	} else {
+		config.Maker, err = card.LoadMaker(o.state, card.Intermediates(o.intermediates))
+	}
+	if err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -95,18 +110,18 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	defer bench.Close()
 	for _, stick := range bench.Sticks() {
 		stick.SetTouch(hand.mode)
-		fmt.Fprintf(out, "virtual YubiKey %d, firmware %s, PIN %s, PUK %s unless changed\n", stick.Serial(), o.firmware,
+		fmt.Fprintf(out, "virtual YubiKey %d, firmware %s, PIN %s, PUK %s unless changed\n", stick.Serial(), stick.Firmware(),
 			cmp.Or(o.pin, "123456"), cmp.Or(o.puk, "12345678"))
 	}
 	hand.takes(bench)
-	if hand.mode == yubikey.Manual && hand.delay == 0 {
+	if o.commands || hand.mode == yubikey.Manual && hand.delay == 0 {
 		go hand.follow(bufio.NewScanner(in))
 	}
 	for _, line := range bench.Env() {
 		fmt.Fprintln(out, "export", line)
 	}
 	if o.rootFile != "" {
-		if err := os.WriteFile(o.rootFile, bench.Maker().RootPEM(), 0o644); err != nil {
+		if err := os.WriteFile(o.rootFile, bench.Maker().AuthorityPEM(), 0o644); err != nil {
 			return err
 		}
 	}

@@ -197,11 +197,39 @@ func TestTouchByHandAndByTime(t *testing.T) {
 	}
 }
 
+func TestSticksComeAndGoByCommand(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root.pem")
+	s := begin(t, build(t), "--serial", "11=5.2", "--serial", "12", "--commands", "--attestation-root", root, "--intermediates", "2")
+	for _, c := range []struct{ say, want string }{
+		{"out 11", "virtual YubiKey 11 is out"},
+		{"out 13", "want \"out SERIAL\""},
+		{"fetch 11", "want \"out SERIAL\""},
+		{"in 12", "in already"},
+		{"in 11", "virtual YubiKey 11 is in"},
+	} {
+		if _, err := io.WriteString(s.in, c.say+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		s.line(t, c.want)
+	}
+	cmd := exec.Command("yubico-piv-tool", "-a", "status")
+	cmd.Env = append(os.Environ(), "PCSCLITE_CSOCK_NAME="+s.socket)
+	output, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "5.2.7") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	b, err := os.ReadFile(root)
+	if n := strings.Count(string(b), "-----BEGIN CERTIFICATE-----"); err != nil || n != 3 {
+		t.Errorf("%d certificates of the authority, want a root and two below it: %v", n, err)
+	}
+}
+
 func TestRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	for _, args := range [][]string{
 		{"--touch", "soon"},
 		{"--serial", "many"},
 		{"--firmware", "4.3.1"},
+		{"--serial", "1=4.3.1"},
 		{"stray"},
 	} {
 		if err := run(args, strings.NewReader(""), io.Discard); err == nil {
