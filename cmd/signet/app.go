@@ -35,6 +35,8 @@ type app struct {
 	secrets secretOptions
 
 	started bool // the command line meant something
+	sitting sitting
+	facts   map[string]*serverFacts // by address, of the servers that were asked
 }
 
 func newApp(stdin, stdout, stderr *os.File) *app {
@@ -88,7 +90,7 @@ Results go to standard output, everything else to standard error.`,
 
 	parent(root, a)
 	root.AddCommand(
-		newInit(a), newSign(a), newVerify(a), newList(a), newInspect(a), newRevoke(a), newRenew(a), newRotate(a),
+		newInit(a), newSign(a), newVerify(a), newList(a), newInspect(a), newRevoke(a), newRenew(a), newRotate(a), newSigner(a),
 		newKey(a), newYubiKey(a), newTrust(a), newLogin(a), newLogout(a), newDoctor(a),
 		newVersion(a), newCompletion(a), newMan(a),
 	)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -10,9 +9,9 @@ import (
 	"github.com/signet-trust/signet/tuf"
 )
 
-// confirmChange shows what is about to be signed, decoded from the exact bytes,
-// and asks. Nothing was signed yet.
-func (a *app) confirmChange(ctx context.Context, change *client.Change, ring *keyring) error {
+// showChange shows what is about to be signed, decoded from the exact bytes.
+// Nothing was signed yet.
+func (a *app) showChange(change *client.Change, ring *keyring) {
 	if change.Rebased {
 		a.note("somebody else published first; on what is there now, this would be signed:")
 	} else {
@@ -25,28 +24,26 @@ func (a *app) confirmChange(ctx context.Context, change *client.Change, ring *ke
 		a.printFile(a.stderr, change.Repository, file, ring)
 	}
 	fmt.Fprintln(a.stderr)
-	return a.confirm(ctx, "Sign this?")
+	for _, warning := range change.Warnings {
+		a.note("warning: %s", clip(warning, maxSentence))
+	}
+	for _, file := range change.Files {
+		for _, role := range file.Roles {
+			if role.Role == tuf.RoleRoot && len(role.Keys) == 1 {
+				a.note("give it a second one, on another YubiKey, kept elsewhere: signet rotate %s root --add KEY", change.Repository)
+			}
+		}
+	}
 }
 
 func (a *app) printFile(w io.Writer, repository string, file client.FileChange, ring *keyring) {
 	fmt.Fprintf(w, "\n  %s version %d, expires %s (%s)\n", file.Role, file.Version, stamp(file.Expires), until(a.now(), file.Expires))
-	var lines []string
-	for _, key := range file.Keys {
-		sign := "-"
-		if key.Added {
-			sign = "+"
-		}
-		lines = append(lines, fmt.Sprintf("%s %-9s key %s%s", sign, key.Role, ring.describe(key.Key.ID()), onlineNote(key.Role)))
-	}
-	for _, t := range file.Thresholds {
-		switch {
-		case t.Old > 0:
-			lines = append(lines, fmt.Sprintf("~ %-9s takes %s, not %d any more", t.Role, plural(t.New, "signature"), t.Old))
-		case t.New > 1:
-			lines = append(lines, fmt.Sprintf("+ %-9s takes %s", t.Role, plural(t.New, "signature")))
-		}
-	}
+	lines := signerLines(repository, file)
+	lines = append(lines, keyLines(file, ring)...)
 	lines = append(lines, targetLines(repository, file.Targets)...)
+	if len(file.Members) > 0 {
+		lines = append(lines, "~ what signet does not know of: "+clip(strings.Join(file.Members, ", "), 300))
+	}
 	if len(lines) == 0 && file.WasExpires == nil {
 		lines = append(lines, "no tags yet")
 	} else if len(lines) == 0 {
@@ -58,6 +55,68 @@ func (a *app) printFile(w io.Writer, repository string, file client.FileChange, 
 	for _, line := range append(lines, "SHA-256 of what is signed: "+file.SHA256) {
 		fmt.Fprintf(w, "    %s\n", line)
 	}
+}
+
+// keyLines says what happens to keys, their attestations and thresholds.
+func keyLines(file client.FileChange, ring *keyring) (lines []string) {
+	attested := map[string]bool{}
+	for _, a := range file.Attestations {
+		attested[a.KeyID] = len(a.New) > 0
+	}
+	told := map[string]bool{} // keys whose attestation comes or goes with them
+	for _, key := range file.Keys {
+		sign, note := "-", onlineNote(key.Role)
+		id := key.Key.ID()
+		if key.Added {
+			sign = "+"
+		}
+		if key.Added && attested[id] {
+			note += ", attested"
+		}
+		told[id] = told[id] || key.Added == attested[id]
+		lines = append(lines, fmt.Sprintf("%s %-9s key %s%s", sign, clip(key.Role, 100), ring.describe(id), note))
+	}
+	for _, a := range file.Attestations {
+		switch {
+		case told[a.KeyID]:
+		case len(a.Old) == 0:
+			lines = append(lines, "+ attestation of key "+ring.describe(a.KeyID))
+		case len(a.New) > 0:
+			lines = append(lines, "~ another attestation of key "+ring.describe(a.KeyID))
+		default:
+			lines = append(lines, "- attestation of key "+ring.describe(a.KeyID))
+		}
+	}
+	for _, t := range file.Thresholds {
+		switch role := clip(t.Role, 100); {
+		case t.Old > 0 && t.New > 0:
+			lines = append(lines, fmt.Sprintf("~ %-9s takes %s, not %d any more", role, plural(t.New, "signature"), t.Old))
+		case t.New > 1:
+			lines = append(lines, fmt.Sprintf("+ %-9s takes %s", role, plural(t.New, "signature")))
+		}
+	}
+	return lines
+}
+
+// signerLines says which signers come, go, or may sign something else.
+func signerLines(repository string, file client.FileChange) (lines []string) {
+	may := func(d *client.Delegation) string {
+		return signerInfo{}.of(repository, d.Paths, d.Terminating).tags()
+	}
+	for _, s := range file.Signers {
+		switch name := clip(s.Name, 100); {
+		case s.Old == nil:
+			lines = append(lines, fmt.Sprintf("+ signer %s may sign the tags %s", name, may(s.New)))
+		case s.New == nil:
+			lines = append(lines, fmt.Sprintf("- signer %s, who might sign the tags %s", name, may(s.Old)))
+		default:
+			lines = append(lines, fmt.Sprintf("~ signer %s may sign the tags %s, not %s any more", name, may(s.New), may(s.Old)))
+		}
+	}
+	if len(file.Order) > 0 {
+		lines = append(lines, "~ signers are asked in the order "+clip(strings.Join(file.Order, ", "), 300))
+	}
+	return lines
 }
 
 func onlineNote(role string) string {

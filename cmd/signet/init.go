@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -15,6 +16,7 @@ func newInit(a *app) *cobra.Command {
 	var rootKeys, targetsKeys []string
 	var rootThreshold, targetsThreshold int
 	var expires lifeFlag
+	var roots attestationRoots
 	cmd := &cobra.Command{
 		Use:   "init REPO --root-key KEY... --targets-key KEY...",
 		Short: "Create the trust repository of an image repository",
@@ -22,11 +24,16 @@ func newInit(a *app) *cobra.Command {
 count, and an empty list of targets. Root keys replace all others, and each other;
 keep them apart and rarely used. Targets keys sign images.
 
+With a threshold, as many keys sign as it says, in one sitting: their YubiKeys are
+plugged in together, or one after the other as signet asks for them. That a key was
+made on a YubiKey is proved by an attestation, which goes into the root.
+
 This machine then trusts the new root for this very name.
 
 ` + keyHelp,
-		Example: `  signet init registry.example.com/team/app --root-key root-1 --root-key root-2 --targets-key ci`,
-		Args:    cobra.ExactArgs(1),
+		Example: `  signet init registry.example.com/team/app --root-key root-1 --root-key root-2 --targets-key ci
+  signet init registry.example.com/team/app --root-key yk1 --root-key yk2 --root-key yk3 --root-threshold 2 --targets-key ci`,
+		Args: cobra.ExactArgs(1),
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&rootKeys, "root-key", nil, "a root `KEY` (may be given several times)")
@@ -34,6 +41,7 @@ This machine then trusts the new root for this very name.
 	flags.IntVar(&rootThreshold, "root-threshold", 1, "how many root keys must sign a root")
 	flags.IntVar(&targetsThreshold, "targets-threshold", 1, "how many targets keys must sign targets")
 	expires.add(cmd)
+	roots.add(cmd)
 	a.secretFlags(cmd)
 	a.yesFlag(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
@@ -54,6 +62,10 @@ This machine then trusts the new root for this very name.
 		if err != nil {
 			return err
 		}
+		trusted, err := roots.load()
+		if err != nil {
+			return err
+		}
 		if err := a.notPinned(name); err != nil {
 			return err
 		}
@@ -66,6 +78,9 @@ This machine then trusts the new root for this very name.
 		if err != nil {
 			return err
 		}
+		if err := a.may(ctx, publisher, name, api.ScopeCreate); err != nil {
+			return err
+		}
 		request := client.InitRequest{Repository: name, Attestations: map[string][]string{}}
 		if request.Root, err = ring.roleKeys(ctx, "--root-key", rootKeys, rootThreshold, request.Attestations); err != nil {
 			return err
@@ -76,25 +91,39 @@ This machine then trusts the new root for this very name.
 		if request.Signers, err = ring.initSigners(ctx, name, request, append(rootKeys, targetsKeys...)); err != nil {
 			return err
 		}
-		if len(rootKeys) == 1 {
-			a.note("warning: there is one root key only. If it is lost, nobody can ever replace a key of this repository, and everybody has to trust a new one by hand; give two --root-key, and keep them in two places")
-		}
-		published, err := publisher.Init(ctx, request)
+		step, err := publisher.PrepareInit(ctx, request)
 		if err != nil {
 			return err
 		}
-		if published.Anchor == nil {
-			a.note("this machine trusts it by the anchor that it has for these names")
-		} else {
-			if err := a.saveAnchor(*published.Anchor, false); err != nil {
-				return fmt.Errorf("%s was created, but could not be pinned on this machine: %w", name, err)
-			}
-			a.note("this machine trusts it from now on: %s", pins(*published.Anchor))
+		ring.warnOfKeys(trusted, tuf.RoleRoot, request.Root.Keys, request.Attestations)
+		ring.warnOfKeys(trusted, tuf.RoleTargets, request.Targets.Keys, request.Attestations)
+		b := &batch{ring: ring, steps: []*client.Prepared{step}}
+		if err := b.agree(ctx); err != nil {
+			return err
 		}
-		a.note("others trust it by: %s", trustCommand(name, request.Root, publisher.Server))
-		return a.print(published, func(w io.Writer) { fmt.Fprintf(w, "created %s\n", name) })
+		return b.publish(ctx, false, func(_ int, published *client.Published) error {
+			return a.initialised(published, request.Root, publisher.Server)
+		})
 	})
 	return cmd
+}
+
+// initialised pins what was created, and says how others do.
+func (a *app) initialised(published *client.Published, root tuf.RoleKeys, server client.Server) error {
+	name := published.Repository
+	if published.Change == nil {
+		a.note("%s is at the server already, just as it was to be created", name)
+	}
+	if published.Anchor == nil {
+		a.note("this machine trusts it by the anchor that it has for these names")
+	} else {
+		if err := a.saveAnchor(*published.Anchor, false); err != nil {
+			return fmt.Errorf("%s was created, but could not be pinned on this machine: %w", name, err)
+		}
+		a.note("this machine trusts it from now on: %s", pins(*published.Anchor))
+	}
+	a.note("others trust it by: %s", trustCommand(name, root, server))
+	return a.print(published, func(w io.Writer) { fmt.Fprintf(w, "created %s\n", name) })
 }
 
 // trustCommand is what verifiers type.

@@ -223,7 +223,7 @@ func otherCA(servers client.Servers, anchors client.Anchors, url string) *client
 		return nil
 	}
 	for i, anchor := range anchors {
-		if strings.TrimSpace(anchor.CA) == strings.TrimSpace(login.CA) {
+		if client.SameCA(anchor.CA, login.CA) {
 			continue
 		}
 		for _, server := range anchor.Servers {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -31,7 +32,8 @@ func newRenew(a *app) *cobra.Command {
 		Short: "Sign anew what expires soon",
 		Long: `Sign anew what expires soon, with nothing else changed. Of each repository, the
 roles are renewed whose keys are at hand; a pattern stands for all repositories of
-the server whose names fit it. One PIN is enough for all.
+the server whose names fit it. All is shown before one question, and one PIN is
+enough for all.
 
 ` + keyHelp,
 		Example: `  signet renew registry.example.com/team/app
@@ -76,27 +78,32 @@ the server whose names fit it. One PIN is enough for all.
 			return err
 		}
 		var trouble error
+		b := &batch{ring: ring}
 		for _, name := range names { // one that fails does not keep the others from being renewed
-			published, err := a.renewOne(ctx, ring, name, hand, request, life)
-			if err != nil {
-				trouble = errors.Join(trouble, err)
-				if ctx.Err() != nil {
-					break
-				}
+			step, err := a.prepareRenew(ctx, ring, name, hand, request, life)
+			if err == nil {
+				b.steps = append(b.steps, step)
 				continue
 			}
-			if err := a.printRenewal(name, published); err != nil {
-				return err
+			trouble = errors.Join(trouble, err)
+			if ctx.Err() != nil {
+				return trouble
 			}
 		}
-		return trouble
+		if err := b.agree(ctx); err != nil {
+			return errors.Join(trouble, err)
+		}
+		return errors.Join(trouble, b.publish(ctx, true, func(_ int, published *client.Published) error {
+			return a.printRenewal(published)
+		}))
 	})
 	return cmd
 }
 
-func (a *app) printRenewal(name string, published *client.Published) error {
+func (a *app) printRenewal(published *client.Published) error {
+	name := published.Repository
 	result := renewal{Repository: name, Renewed: []string{}}
-	if published != nil && published.Change != nil {
+	if published.Change != nil {
 		result.Published = published
 		for _, file := range published.Change.Files {
 			result.Renewed = append(result.Renewed, file.Role)
@@ -111,11 +118,14 @@ func (a *app) printRenewal(name string, published *client.Published) error {
 	})
 }
 
-// renewOne renews what is due in one repository, of the roles whose keys are at
-// hand. That others are due is said, since somebody has to do it.
-func (a *app) renewOne(ctx context.Context, ring *keyring, name string, hand []foundKey, request client.RenewRequest, life map[string]time.Duration) (*client.Published, error) {
+// prepareRenew prepares what is due in one repository, of the roles whose keys are
+// at hand. That others are due is said, since somebody has to do it.
+func (a *app) prepareRenew(ctx context.Context, ring *keyring, name string, hand []foundKey, request client.RenewRequest, life map[string]time.Duration) (*client.Prepared, error) {
 	publisher, err := a.publisher(ctx, name, ring, life)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.may(ctx, publisher, name, api.ScopePublish); err != nil {
 		return nil, err
 	}
 	roles, err := publisher.Roles(ctx, name)
@@ -135,11 +145,11 @@ func (a *app) renewOne(ctx context.Context, ring *keyring, name string, hand []f
 			a.note("warning: %s of %s expires %s, and its keys are not at hand", role.Name, name, until(a.now(), role.Expires))
 		}
 	}
-	if len(names) == 0 {
-		return nil, nil
-	}
 	request.Repository, request.Roles, request.Signers = name, names, ring.lazy(chosen)
-	return publisher.Renew(ctx, request)
+	if len(names) == 0 {
+		return &client.Prepared{Repository: name}, nil
+	}
+	return publisher.PrepareRenew(ctx, request)
 }
 
 // expand turns patterns into the names of the server's repositories.

@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -39,55 +40,50 @@ cannot reach the server, at the latest when the timestamp expires.
 		if image.Tag == "" {
 			return advise(usagef("%s has no tag: say which one is to be revoked", image), "signet list %s shows what is signed", image.Repository)
 		}
-		return a.publishOne(ctx, image.Repository, expires, func(p *client.Publisher, ring *keyring) (*client.Published, error) {
-			request := client.RevokeRequest{Repository: image.Repository, Tag: image.Tag, Digest: image.Digest, Role: role}
-			hand, err := ring.atHand(ctx, keys)
-			if err != nil {
-				return nil, err
-			}
-			roles, err := p.Roles(ctx, image.Repository)
-			if err != nil {
-				return nil, err
-			}
-			_, chosen, err := choose(image.Repository, roles, hand, false, func(r client.SigningRole) bool {
-				return r.Tags[image.Tag] && (role == "" || r.Name == role)
-			})
-			if err != nil {
-				return nil, err
-			}
-			request.Signers = ring.lazy(chosen) // none, when nothing is signed: Revoke says so
-			published, err := p.Revoke(ctx, request)
-			if tuf.RuleOf(err) == tuf.RuleAbsent {
-				err = advise(err, "nobody's verify takes it; signet list %s shows what is signed", image.Repository)
-			}
-			return published, err
-		}, fmt.Sprintf("revoked %s", image))
+		life, err := expires.life()
+		if err != nil {
+			return err
+		}
+		ring, err := a.keyring()
+		if err != nil {
+			return err
+		}
+		defer ring.Close()
+		request := client.RevokeRequest{Repository: image.Repository, Tag: image.Tag, Digest: image.Digest, Role: role}
+		step, err := a.prepareRevoke(ctx, ring, request, keys, life)
+		if tuf.RuleOf(err) == tuf.RuleAbsent {
+			err = advise(err, "nobody's verify takes it; signet list %s shows what is signed", image.Repository)
+		}
+		if err != nil {
+			return err
+		}
+		return a.publishOne(ctx, ring, step, func(*client.Published) string { return fmt.Sprintf("revoked %s", image) })
 	})
 	return cmd
 }
 
-// publishOne runs one publish of one repository, with its keyring, and prints
-// what came of it.
-func (a *app) publishOne(ctx context.Context, name string, expires lifeFlag, do func(*client.Publisher, *keyring) (*client.Published, error), done string) error {
-	life, err := expires.life()
+func (a *app) prepareRevoke(ctx context.Context, ring *keyring, request client.RevokeRequest, keys []string, life map[string]time.Duration) (*client.Prepared, error) {
+	publisher, err := a.publisher(ctx, request.Repository, ring, life)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ring, err := a.keyring()
+	if err := a.may(ctx, publisher, request.Repository, api.ScopePublish); err != nil {
+		return nil, err
+	}
+	hand, err := ring.atHand(ctx, keys)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer ring.Close()
-	publisher, err := a.publisher(ctx, name, ring, life)
+	roles, err := publisher.Roles(ctx, request.Repository)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	published, err := do(publisher, ring)
+	_, chosen, err := choose(request.Repository, roles, hand, false, func(r client.SigningRole) bool {
+		return r.Tags[request.Tag] && (request.Role == "" || r.Name == request.Role)
+	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if published.Change == nil {
-		a.note("%s: all of this is so already, so nothing was published", name)
-	}
-	return a.print(published, func(w io.Writer) { fmt.Fprintln(w, done) })
+	request.Signers = ring.lazy(chosen) // none, when nothing is signed: that is what is said then
+	return publisher.PrepareRevoke(ctx, request)
 }

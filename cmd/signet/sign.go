@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -20,7 +21,7 @@ type signedTag struct {
 	Reference string `json:"reference"`
 }
 
-// signResult is what sign prints for each repository.
+// signResult is what sign prints for each repository, as soon as it is published.
 type signResult struct {
 	*client.Published
 	Signed []signedTag `json:"signed"`
@@ -32,39 +33,45 @@ type signJob struct {
 	signed  []signedTag
 }
 
+// signFlags are sign's own flags.
+type signFlags struct {
+	keys, annotations []string
+	as                string
+	expires           lifeFlag
+	registry          registryFlags
+}
+
 func newSign(a *app) *cobra.Command {
-	var keys, extra []string
-	var role string
-	var expires lifeFlag
-	var reg registryFlags
+	var f signFlags
 	cmd := &cobra.Command{
 		Use:   "sign IMAGE...",
 		Short: "Sign what a tag means, and publish it",
 		Long: `Sign that each image's tag means the digest that the registry serves now, or the
-digest that is given, and publish that. What will be signed is shown first.
+digest that is given, and publish that. All of it is shown first, before one
+question, one PIN for each YubiKey, and as many touches as are told beforehand.
 
 Several images of one repository are one publish: all or nothing. Several
-repositories are one publish each, with one PIN.
+repositories are one publish each, in their order; when one fails, those after it
+are not tried, and the same command again leaves alone what is published.
 
 ` + keyHelp,
 		Example: `  signet sign registry.example.com/team/app:1.0
+  signet sign registry.example.com/team/app:1.0 registry.example.com/team/db:7 --as release
   signet sign registry.example.com/team/app:1.0@sha256:... --annotation commit=4f2a --yes --pin-file /run/secrets/pin`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&extra, "annotation", nil, "add `key=value` to what is signed (may be given several times)")
-	flags.StringArrayVar(&keys, "key", nil, "sign with this `KEY` (may be given several times; default: those at hand that the role lists)")
-	flags.StringVar(&role, "role", "", "sign as this role: targets, or a signer's name")
-	expires.add(cmd)
-	reg.add(cmd)
+	flags.StringArrayVar(&f.annotations, "annotation", nil, "add `key=value` to what is signed (may be given several times)")
+	flags.StringArrayVar(&f.keys, "key", nil, "sign with this `KEY` (may be given several times; default: those at hand that the role lists)")
+	flags.StringVar(&f.as, "as", "", "sign as this signer, by `NAME`, or as targets (default: the first whose keys are at hand)")
+	flags.StringVar(&f.as, "role", "", "the same as --as")
+	flags.Lookup("role").Hidden = true
+	f.expires.add(cmd)
+	f.registry.add(cmd)
 	a.secretFlags(cmd)
 	a.yesFlag(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
-		life, err := expires.life()
-		if err != nil {
-			return err
-		}
-		notes, err := parseAnnotations(extra)
+		notes, err := parseAnnotations(f.annotations)
 		if err != nil {
 			return err
 		}
@@ -72,62 +79,82 @@ repositories are one publish each, with one PIN.
 		if err != nil {
 			return err
 		}
-		ring, err := a.keyring()
-		if err != nil {
-			return err
-		}
-		defer ring.Close()
-		jobs, err := a.signJobs(ctx, images, notes, reg)
-		if err != nil {
-			return err
-		}
-		hand, err := ring.atHand(ctx, keys)
-		if err != nil {
-			return err
-		}
-		for _, job := range jobs {
-			if err := a.signOne(ctx, ring, job, hand, role, life); err != nil {
-				return err
-			}
-		}
-		return nil
+		return a.sign(ctx, images, notes, f)
 	})
 	return cmd
 }
 
-// signOne publishes what is to be signed in one repository.
-func (a *app) signOne(ctx context.Context, ring *keyring, job *signJob, hand []foundKey, role string, life map[string]time.Duration) error {
+// sign resolves, prepares and shows all, asks once, and publishes one repository
+// after the other.
+func (a *app) sign(ctx context.Context, images []tuf.Image, notes map[string]string, f signFlags) error {
+	if f.as == tuf.RoleRoot {
+		return usagef("--as root: root signs no tags; expected targets, or a signer's name")
+	}
+	life, err := f.expires.life()
+	if err != nil {
+		return err
+	}
+	ring, err := a.keyring()
+	if err != nil {
+		return err
+	}
+	defer ring.Close()
+	jobs, err := a.signJobs(ctx, images, notes, f.registry)
+	if err != nil {
+		return err
+	}
+	hand, err := ring.atHand(ctx, f.keys)
+	if err != nil {
+		return err
+	}
+	b := &batch{ring: ring}
+	for _, job := range jobs {
+		step, err := a.prepareSign(ctx, ring, job, hand, f.as, life)
+		if err != nil {
+			return err
+		}
+		b.steps = append(b.steps, step)
+	}
+	if err := b.agree(ctx); err != nil {
+		return err
+	}
+	return b.publish(ctx, false, func(i int, published *client.Published) error {
+		if published.Change == nil {
+			a.note("%s: all of this is signed already, so nothing was published", published.Repository)
+		}
+		return a.print(signResult{published, jobs[i].signed}, func(w io.Writer) {
+			for _, tag := range jobs[i].signed {
+				fmt.Fprintf(w, "signed %s: %s\n", tag.Image, tag.Reference)
+			}
+		})
+	})
+}
+
+// prepareSign prepares what is to be signed in one repository.
+func (a *app) prepareSign(ctx context.Context, ring *keyring, job *signJob, hand []foundKey, as string, life map[string]time.Duration) (*client.Prepared, error) {
 	name := job.request.Repository
 	publisher, err := a.publisher(ctx, name, ring, life)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if err := a.may(ctx, publisher, name, api.ScopePublish); err != nil {
+		return nil, err
 	}
 	roles, err := publisher.Roles(ctx, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names, chosen, err := choose(name, roles, hand, true, func(r client.SigningRole) bool {
-		return r.Name == role || role == "" && r.Name != tuf.RoleRoot
+		return r.Name == as || as == "" && r.Name != tuf.RoleRoot
 	})
 	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("%s has no signer %q: %w", name, role, tuf.ErrNotFound)
+		err = advise(fmt.Errorf("%s has no signer %q: %w", name, as, tuf.ErrNotFound), "signet signer list %s shows them", name)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	job.request.Role, job.request.Signers = names[0], ring.lazy(chosen)
-	published, err := publisher.Sign(ctx, job.request)
-	if err != nil {
-		return err
-	}
-	if published.Change == nil {
-		a.note("%s: all of this is signed already, so nothing was published", name)
-	}
-	return a.print(signResult{published, job.signed}, func(w io.Writer) {
-		for _, tag := range job.signed {
-			fmt.Fprintf(w, "signed %s: %s\n", tag.Image, tag.Reference)
-		}
-	})
+	return publisher.PrepareSign(ctx, job.request)
 }
 
 // signImages reads the IMAGE arguments of sign.

@@ -2,42 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/keystore/yubikey"
 	"github.com/signet-trust/signet/tuf"
 )
-
-// A lazySigner is a key that is opened when it first signs: a passphrase or PIN
-// is asked for after the person has agreed to what is to be signed.
-type lazySigner struct {
-	ring *keyring
-	key  foundKey
-}
-
-func (s lazySigner) Key() *tuf.Key { return s.key.Key }
-
-func (s lazySigner) Sign(ctx context.Context, msg []byte) ([]byte, error) {
-	signer, err := s.ring.signer(ctx, s.key)
-	if err != nil {
-		return nil, err
-	}
-	return signer.Sign(ctx, msg)
-}
-
-func (r *keyring) lazy(keys []foundKey) []tuf.Signer {
-	signers := make([]tuf.Signer, len(keys))
-	for i, key := range keys {
-		r.known[key.ID()] = key
-		signers[i] = lazySigner{r, key}
-	}
-	return signers
-}
 
 // atHand returns the keys that KEY arguments name or, without any, all that could
 // sign: on connected YubiKeys first, since somebody plugged them in, then in
@@ -58,12 +32,33 @@ func (r *keyring) atHand(ctx context.Context, names []string) ([]foundKey, error
 			return nil, err
 		}
 	}
+	return unique(keys), nil
+}
+
+// unique leaves out keys that come a second time: a file's note of a key on a
+// connected YubiKey, or one given twice.
+func unique(keys []foundKey) []foundKey {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(keys, func(key foundKey) bool {
-		again := seen[key.ID()] // a file's note of a key on a connected YubiKey, or one given twice
+		again := seen[key.ID()]
 		seen[key.ID()] = true
 		return again
-	}), nil
+	})
+}
+
+// presentFirst puts keys that can sign now before those on YubiKeys that have to
+// be plugged in.
+func presentFirst(keys []foundKey) []foundKey {
+	slices.SortStableFunc(keys, func(x, y foundKey) int {
+		switch {
+		case x.present() == y.present():
+			return 0
+		case x.present():
+			return -1
+		}
+		return 1
+	})
+	return keys
 }
 
 // all lists the keys that could sign.
@@ -164,39 +159,53 @@ func choose(repository string, roles []client.SigningRole, keys []foundKey, firs
 	if len(names) == 0 {
 		return nil, nil, lacking
 	}
-	seen := map[string]bool{}
-	return names, slices.DeleteFunc(chosen, func(key foundKey) bool {
-		again := seen[key.ID()]
-		seen[key.ID()] = true
-		return again
-	}), nil
+	return names, unique(chosen), nil
 }
 
 // attestation returns the certificates by which a YubiKey vouches that a key was
 // made on it, in PEM, leaf first; none when there are none.
 func (r *keyring) attestation(ctx context.Context, key foundKey) ([]string, error) {
-	var chain [][]byte
-	if key.entry == nil {
-		if entry, err := r.store.Find(key.ID()); err == nil {
-			key.entry = &entry
+	key = r.noted(key)
+	if key.entry != nil && key.entry.Stick != nil && (len(key.entry.Stick.Attestation) > 0 || key.entry.Stick.Imported) {
+		return chainPEM(key.entry.Stick.Attestation), nil
+	}
+	if key.entry != nil && key.entry.HasPrivate() || key.slot == nil && key.entry == nil {
+		return nil, nil
+	}
+	onStick, err := r.locate(ctx, key)
+	if errors.Is(err, yubikey.ErrAbsent) || errors.Is(err, yubikey.ErrSlotEmpty) || err == nil && onStick.Info().Origin == yubikey.Imported {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	stick, err := r.session.Open(ctx, onStick.Info().Serial)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := stick.Attestation(ctx, onStick.Info().Slot)
+	if err != nil {
+		r.app.note("%v; the key goes without an attestation", err)
+		return nil, nil
+	}
+	return chainPEM(chain), nil
+}
+
+// warnOfKeys says of keys that a role gets what speaks against them: nothing proves
+// that they are in hardware, or it is hardware with a known weakness.
+func (r *keyring) warnOfKeys(roots *attestation.Roots, role string, keys []*tuf.Key, attestations map[string][]string) {
+	for _, key := range keys {
+		name := fmt.Sprintf("%s key %s", role, r.describe(key.ID()))
+		proof, err := roots.Check(key, attestations[key.ID()], r.app.now())
+		switch {
+		case tuf.RuleOf(err) == tuf.RuleNotAttested:
+			r.app.note("warning: %s: nothing proves that it was made on a YubiKey; there may be copies of it", name)
+		case err != nil:
+			r.app.note("warning: %s: its attestation will not be believed: %s", name, sentence(err))
+		default:
+			if weakness := attestation.Weak(proof, key); weakness != "" {
+				r.app.note("warning: %s: %s", name, weakness)
+			}
 		}
 	}
-	switch {
-	case key.entry != nil && key.entry.Stick != nil:
-		chain = key.entry.Stick.Attestation
-	case key.slot != nil && key.slot.Origin != yubikey.Imported:
-		stick, err := r.session.Open(ctx, key.slot.Serial)
-		if err != nil {
-			return nil, err
-		}
-		if chain, err = stick.Attestation(ctx, key.slot.Slot); err != nil {
-			r.app.note("%v; the root goes without an attestation of this key", err)
-			return nil, nil
-		}
-	}
-	var list []string
-	for _, der := range chain {
-		list = append(list, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	}
-	return list, nil
 }

@@ -105,7 +105,7 @@ func (a *app) anchorServers(anchor *client.Anchor, given []string, caFile string
 	}
 	if err == nil && anchor.CA == "" {
 		anchor.CA = known.CA
-	} else if err == nil && strings.TrimSpace(known.CA) != strings.TrimSpace(anchor.CA) {
+	} else if err == nil && !client.SameCA(known.CA, anchor.CA) {
 		a.note("warning: login knows another CA for %s than --ca gives; publishing goes by login's", known.URL)
 	}
 	if err == nil && known.PlainHTTP {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/client/registry"
 	"github.com/signet-trust/signet/keystore"
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -86,21 +89,65 @@ func (a *app) publisher(ctx context.Context, repository string, ring *keyring, l
 		return nil, err
 	}
 	publisher := &client.Publisher{
-		Client:     client.New(a.clientConfig(anchors, servers)),
-		Server:     *server,
-		Confirm:    func(ctx context.Context, change *client.Change) error { return a.confirmChange(ctx, change, ring) },
+		Client: client.New(a.clientConfig(anchors, servers)),
+		Server: *server,
+		Confirm: func(ctx context.Context, change *client.Change) error {
+			return ring.agree(ctx, []*client.Change{change})
+		},
 		WithReason: keystore.WithReason,
 		Life:       map[string]time.Duration{},
 	}
-	about, err := publisher.Info(ctx)
-	if err != nil {
-		return nil, err
+	facts := a.factsOf(server.URL)
+	if facts.info == nil {
+		if facts.info, err = publisher.Info(ctx); err != nil {
+			return nil, err
+		}
 	}
-	for role, seconds := range about.Lives { // what the server advises, then what was asked for
-		publisher.Life[role] = time.Duration(seconds) * time.Second
-	}
+	maps.Copy(publisher.Life, client.Lives(facts.info)) // what the server advises, then what was asked for
 	maps.Copy(publisher.Life, life)
 	return publisher, nil
+}
+
+// serverFacts are what one command has learnt of a server.
+type serverFacts struct {
+	info  *api.ServerInfo
+	token *api.TokenInfo
+}
+
+func (a *app) factsOf(url string) *serverFacts {
+	if a.facts == nil {
+		a.facts = map[string]*serverFacts{}
+	}
+	if a.facts[url] == nil {
+		a.facts[url] = &serverFacts{}
+	}
+	return a.facts[url]
+}
+
+// may refuses what the server would refuse in the end, before anybody is asked for
+// a PIN: a token that is none, or that lacks the scope or does not cover the name.
+func (a *app) may(ctx context.Context, publisher *client.Publisher, repository, scope string) error {
+	server := publisher.Server
+	if server.Token == "" {
+		return advise(fmt.Errorf("publishing to %s takes a token: %w", server.URL, api.ErrUnauthorized), "signet login %s --token-file FILE", server.URL)
+	}
+	facts := a.factsOf(server.URL)
+	if facts.token == nil {
+		var err error
+		if facts.token, err = publisher.Token(ctx); err != nil {
+			return err
+		}
+	}
+	token := facts.token
+	if !slices.Contains(token.Scopes, scope) && !slices.Contains(token.Scopes, api.ScopeAdmin) {
+		return fmt.Errorf("%w: token %s of %s has the scopes %s; this takes %s", api.ErrForbidden,
+			clip(token.Name, 100), server.URL, clip(strings.Join(token.Scopes, ", "), 100), scope)
+	}
+	if !slices.ContainsFunc(token.Repositories, func(pattern string) bool { return tuf.MatchName(pattern, repository) }) {
+		return fmt.Errorf("%w: token %s of %s is for %s, not for %s", api.ErrForbidden,
+			clip(token.Name, 100), server.URL, clip(strings.Join(token.Repositories, ", "), 500), repository)
+	}
+	return nil
 }
 
 // registryFlags say how to reach registries.

@@ -50,6 +50,18 @@ func (d *demo) signet(ctx context.Context, wantExit int, args ...string) (string
 	return d.command(ctx, wantExit, "signet", args, d.env)
 }
 
+// quietly runs the CLI, shows the command, and leaves what it prints to the caller.
+func (d *demo) quietly(ctx context.Context, args ...string) (string, error) {
+	fmt.Fprintf(d.out, "   $ signet %s\n", shown(args))
+	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "signet"), args...)
+	cmd.Dir, cmd.Env = d.dir, d.env
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("signet %s: %w", shown(args), err)
+	}
+	return string(out), nil
+}
+
 func (d *demo) command(ctx context.Context, wantExit int, name string, args, env []string) (string, error) {
 	fmt.Fprintf(d.out, "   $ %s %s\n", name, shown(args))
 	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, name), args...)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,8 +13,12 @@ import (
 	"time"
 )
 
-// serial of the YubiKey in the demo.
-const serial = "31415926"
+// serial of the YubiKey in the demo, and the file with the root of those who vouch
+// for it: a real one's is Yubico's, which signet knows.
+const (
+	serial    = "31415926"
+	authority = "attestation-root.pem"
+)
 
 const registryConfig = `version: 0.1
 log: {level: error, accesslog: {disabled: true}}
@@ -100,7 +106,7 @@ func (d *demo) startServer(ctx context.Context) error {
 func (d *demo) startYubiKey(ctx context.Context) error {
 	ready := filepath.Join(d.dir, "yubikey.ready")
 	stick, err := d.start("virtual-yubikey", os.Environ(), filepath.Join(d.bin, "virtual-yubikey"),
-		"--serial", serial, "--firmware", "5.7.4", "--touch", "auto", "--ready-file", ready)
+		"--serial", serial, "--firmware", "5.7.4", "--touch", "auto", "--ready-file", ready, "--attestation-root", filepath.Join(d.dir, authority))
 	if err != nil {
 		return err
 	}
@@ -119,7 +125,7 @@ func (d *demo) startYubiKey(ctx context.Context) error {
 		"XDG_STATE_HOME="+filepath.Join(d.dir, "state"),
 		"XDG_DATA_HOME="+filepath.Join(d.dir, "data"),
 	)
-	return os.WriteFile(filepath.Join(d.dir, "pin"), []byte("123456\n"), 0o600)
+	return errors.Join(os.WriteFile(filepath.Join(d.dir, "pin"), []byte("864209\n"), 0o600), os.WriteFile(filepath.Join(d.dir, "puk"), []byte("75318642\n"), 0o600))
 }
 
 func exists(path string) func() bool {
@@ -129,16 +135,41 @@ func exists(path string) func() bool {
 	}
 }
 
-// makeKeys logs in and makes the keys of root and targets on the YubiKey.
+// makeKeys sets the new YubiKey up, logs in and makes the keys of root and targets
+// on it.
 func (d *demo) makeKeys(ctx context.Context) error {
-	d.title("As a publisher: log in, and make two keys that never leave the YubiKey")
-	if _, err := d.signet(ctx, 0, "login", d.server, "--ca", "signet-data/ca.pem", "--token-file", "signet-data/admin-token", "--yes"); err != nil {
+	d.title("As a publisher: set the new YubiKey up, and make two keys that never leave it")
+	if _, err := d.signet(ctx, 0, "yubikey", "setup", "--new-pin-file", "pin", "--new-puk-file", "puk"); err != nil {
 		return err
 	}
 	for _, role := range []string{"root", "targets"} {
-		if _, err := d.signet(ctx, 0, "key", "generate", "--yubikey", "--role", role, "--name", "my-"+role, "--pin-file", "pin"); err != nil {
+		if _, err := d.signet(ctx, 0, "key", "generate", "--yubikey", "--role", role, "--name", "my-"+role, "--pin-file", "pin", "--attestation-root", authority); err != nil {
 			return err
 		}
+	}
+	if err := d.showAttestation(ctx, "my-root"); err != nil {
+		return err
+	}
+	_, err := d.signet(ctx, 0, "login", d.server, "--ca", "signet-data/ca.pem", "--token-file", "signet-data/admin-token", "--yes")
+	return err
+}
+
+// showAttestation shows in one line what a key's certificates prove.
+func (d *demo) showAttestation(ctx context.Context, key string) error {
+	out, err := d.quietly(ctx, "key", "attest", key, "--attestation-root", authority, "--output", "json")
+	if err != nil {
+		return err
+	}
+	var proof struct {
+		Serial               uint32
+		Firmware, PIN, Touch string
+	}
+	if err := json.Unmarshal([]byte(out), &proof); err != nil {
+		return err
+	}
+	d.say("attested: %s was made on YubiKey %d, firmware %s, PIN %s, touch %s", key, proof.Serial, proof.Firmware, proof.PIN, proof.Touch)
+	if strconv.FormatUint(uint64(proof.Serial), 10) != serial {
+		return fmt.Errorf("the attestation names YubiKey %d, expected %s", proof.Serial, serial)
 	}
 	return nil
 }
@@ -146,7 +177,7 @@ func (d *demo) makeKeys(ctx context.Context) error {
 // createRepository creates the trust repository, and pins it for verifiers.
 func (d *demo) createRepository(ctx context.Context) error {
 	d.title("Create the trust repository of %s", d.image)
-	_, err := d.signet(ctx, 0, "init", d.image, "--root-key", "my-root", "--targets-key", "my-targets", "--pin-file", "pin", "--yes")
+	_, err := d.signet(ctx, 0, "init", d.image, "--root-key", "my-root", "--targets-key", "my-targets", "--attestation-root", authority, "--pin-file", "pin", "--yes")
 	return err
 }
 
