@@ -14,7 +14,13 @@
 //	            the folder                   store.go
 //
 // A publisher builds the next files with a [Publisher], is shown what is in the
-// very bytes to be signed, signs, sends, and reads back what the server serves.
+// very bytes to be signed, signs, sends, and reads back what the server serves:
+// in one call (Sign, ChangeKeys, ...), or in two (PrepareSign, [Prepared.Publish]),
+// so that what is to be signed in several repositories is shown before one yes.
+//
+//	build, publish, again on a lost race   prepare.go, publish.go
+//	the steps                              init.go, steps.go, keychange.go, signers.go
+//	what a change says, and who must sign  diff.go, keys.go
 //
 // Who may be evil: the network, every server and mirror, and whoever fills a
 // cache or a registry. They can withhold answers, and show old metadata for as

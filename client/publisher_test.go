@@ -109,7 +109,8 @@ func TestPublish(t *testing.T) {
 	if _, err = p.Revoke(t.Context(), RevokeRequest{Repository: empty.name, Tag: "latest", Signers: []tuf.Signer{bob}}); tuf.RuleOf(err) != tuf.RuleAbsent {
 		t.Errorf("revoked twice: %v", err)
 	}
-	_, err = p.RotateRoot(t.Context(), RotateRequest{Repository: empty.name, In: carol, Out: alice.Key().ID(), Signers: []tuf.Signer{alice}, Attestation: []string{"PEM2"}})
+	_, err = p.ChangeKeys(t.Context(), ChangeKeysRequest{Repository: empty.name, Role: tuf.RoleRoot, Add: publicKeys(carol), Remove: ids(alice),
+		Attestations: map[string][]string{carol.Key().ID(): {"PEM2"}}, Signers: []tuf.Signer{alice, carol}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,11 +307,11 @@ func TestKeysThatDoNotFit(t *testing.T) {
 		"no key by role":           sign(func(r *SignRequest) { r.Role, r.Signers = "targets", nil }),
 		"another role's key":       sign(func(r *SignRequest) { r.Role = "ci" }),
 		"a root key that is not": func() error {
-			_, err := p.RotateRoot(t.Context(), RotateRequest{Repository: appName, In: alice, Out: eve.Key().ID(), Signers: b.repo.rootKeys})
+			_, err := p.ChangeKeys(t.Context(), ChangeKeysRequest{Repository: appName, Role: tuf.RoleRoot, Add: publicKeys(alice), Remove: ids(eve), Signers: append(b.repo.rootKeys, alice)})
 			return err
 		}(),
 		"a rotation without a root": func() error {
-			_, err := p.RotateRoot(t.Context(), RotateRequest{Repository: appName, In: alice, Out: b.anchor.RootKeys[0]})
+			_, err := p.ChangeKeys(t.Context(), ChangeKeysRequest{Repository: appName, Role: tuf.RoleRoot, Add: publicKeys(alice), Remove: b.anchor.RootKeys, Signers: []tuf.Signer{alice}})
 			return err
 		}(),
 		"a renewal by a stranger": func() error {
@@ -366,12 +367,12 @@ func TestThresholdOfTwo(t *testing.T) {
 	if _, err := p.Sign(t.Context(), request); err != nil {
 		t.Error(err)
 	}
-	rotate := RotateRequest{Repository: empty.name, In: carol, Out: alice.Key().ID(), Signers: []tuf.Signer{alice}}
-	if _, err := p.RotateRoot(t.Context(), rotate); !errors.Is(err, ErrKeys) {
+	rotate := ChangeKeysRequest{Repository: empty.name, Role: tuf.RoleRoot, Add: publicKeys(carol), Remove: ids(alice), Signers: []tuf.Signer{alice, carol}}
+	if _, err := p.ChangeKeys(t.Context(), rotate); !errors.Is(err, ErrKeys) {
 		t.Errorf("one of two: %v", err)
 	}
-	rotate.Signers = []tuf.Signer{alice, bob}
-	if _, err := p.RotateRoot(t.Context(), rotate); err != nil {
+	rotate.Signers = []tuf.Signer{alice, bob, carol}
+	if _, err := p.ChangeKeys(t.Context(), rotate); err != nil {
 		t.Error(err)
 	}
 	if d, err := p.Client.Verify(t.Context(), tuf.Image{Repository: empty.name, Tag: "1.0"}, Options{Anchor: out.Anchor}); err != nil || !d.Trusted {

@@ -74,7 +74,8 @@ func TestRealServer(t *testing.T) {
 	}
 	trusts("1.0", "one")
 	trusts("1.0", "one")
-	if _, err := p.RotateRoot(t.Context(), client.RotateRequest{Repository: name, In: carol, Out: alice.Key().ID(), Signers: []tuf.Signer{alice}}); err != nil {
+	if _, err := p.ChangeKeys(t.Context(), client.ChangeKeysRequest{Repository: name, Role: tuf.RoleRoot, Add: []*tuf.Key{carol.Key()},
+		Remove: []string{alice.Key().ID()}, Signers: []tuf.Signer{alice, carol}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Renew(t.Context(), client.RenewRequest{Repository: name, Signers: []tuf.Signer{bob, carol}}); err != nil {
