@@ -2,11 +2,14 @@ package attack
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
 	"testing"
 
+	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/signet-trust/signet/tuf"
@@ -163,4 +166,27 @@ func (f *Forger) Rewrite(role, old, new string) {
 		f.t.Fatal(fmt.Errorf("%s has no %q", file.Name(), old))
 	}
 	f.Put(role, file.Version, []byte(strings.Replace(string(file.Bytes), old, new, 1)))
+}
+
+// Raw makes text, whatever it says, the signed part of the newest file of a role,
+// validly signed by its keys.
+func (f *Forger) Raw(role string, version int64, text string) {
+	f.t.Helper()
+	var value any
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	f.must(dec.Decode(&value))
+	payload, err := cjson.EncodeCanonical(value)
+	if err != nil {
+		payload = []byte(text) // no canonical form has it, so no verifier can ask for it
+	}
+	signatures := []map[string]string{}
+	for _, signer := range f.Keys[role] {
+		sig, err := signer.Sign(context.Background(), payload)
+		f.must(err)
+		signatures = append(signatures, map[string]string{"keyid": signer.Key().ID(), "sig": hex.EncodeToString(sig)})
+	}
+	list, err := json.Marshal(signatures)
+	f.must(err)
+	f.Put(role, version, fmt.Appendf(nil, `{"signatures":%s,"signed":%s}`, list, text))
 }
