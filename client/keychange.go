@@ -11,26 +11,8 @@ import (
 	"github.com/signet-trust/signet/tuf"
 )
 
-// prepareRotate implements RotateRoot. The new key signs, too, which shows that
-// somebody holds it.
-func (p *Publisher) prepareRotate(ctx context.Context, r RotateRequest) (*Prepared, error) {
-	if r.In == nil {
-		return nil, errors.New("no new root key is given")
-	}
-	change := ChangeKeysRequest{Repository: r.Repository, Role: tuf.RoleRoot, Add: []*tuf.Key{r.In.Key()}, Remove: []string{r.Out}, Signers: append(slices.Clone(r.Signers), r.In)}
-	if len(r.Attestation) > 0 {
-		change.Attestations = map[string][]string{r.In.Key().ID(): r.Attestation}
-	}
-	return p.prepareKeys(ctx, change, []tuf.Signer{r.In})
-}
-
 // prepareChangeKeys implements PrepareChangeKeys.
 func (p *Publisher) prepareChangeKeys(ctx context.Context, r ChangeKeysRequest) (*Prepared, error) {
-	return p.prepareKeys(ctx, r, nil)
-}
-
-// prepareKeys prepares a change of keys; also signs root whether or not that is needed.
-func (p *Publisher) prepareKeys(ctx context.Context, r ChangeKeysRequest, also []tuf.Signer) (*Prepared, error) {
 	if r.Role == tuf.RoleSnapshot || r.Role == tuf.RoleTimestamp {
 		return nil, fmt.Errorf("the %s key of %s is the server's signer's; its operator rotates it, and the next root lists the new one: %w", r.Role, r.Repository, ErrRoleKeys)
 	}
@@ -50,7 +32,7 @@ func (p *Publisher) prepareKeys(ctx context.Context, r ChangeKeysRequest, also [
 		}
 		built = true
 		if r.Role == tuf.RoleRoot || r.Role == tuf.RoleTargets {
-			return p.changeByRoot(ctx, cur, r, before, after, also)
+			return p.changeByRoot(ctx, cur, r, before, after)
 		}
 		return p.changeByDelegator(ctx, cur, r, before, after)
 	}
@@ -88,7 +70,7 @@ func (r *ChangeKeysRequest) apply(before tuf.RoleKeys, again bool) (tuf.RoleKeys
 }
 
 // changeByRoot makes a new root that gives root or targets other keys.
-func (p *Publisher) changeByRoot(ctx context.Context, cur *current, r ChangeKeysRequest, before, after tuf.RoleKeys, also []tuf.Signer) ([]*draft, error) {
+func (p *Publisher) changeByRoot(ctx context.Context, cur *current, r ChangeKeysRequest, before, after tuf.RoleKeys) ([]*draft, error) {
 	chains := tuf.Attestations(cur.root)
 	attested := attest(chains, r.Attestations, after)
 	if sameKeys(before, after) && !attested {
@@ -99,44 +81,29 @@ func (p *Publisher) changeByRoot(ctx context.Context, cur *current, r ChangeKeys
 	if r.Role == tuf.RoleRoot {
 		rootAfter = after
 	}
-	d := &draft{signers: pickBoth(rootBefore, rootAfter, r.Signers)}
-	for _, signer := range also {
-		if !holds(d.signers, signer.Key()) {
-			d.signers = append(d.signers, signer)
-		}
-	}
-	first, second := "root", "root"
-	if r.Role == tuf.RoleRoot {
-		first, second = "the old root", "the new root"
-	}
-	if err := p.enough(d, first, r.Repository, rootBefore); err != nil {
-		return nil, err
-	}
-	if r.Role == tuf.RoleRoot {
-		if err := p.enough(d, second, r.Repository, rootAfter); err != nil {
-			return nil, err
-		}
-	}
-	drafts := []*draft{d}
-	if r.Role == tuf.RoleTargets {
-		again, err := p.signAnew(ctx, cur, tuf.RoleTargets, after, r.Signers)
-		if err != nil {
-			return nil, err
-		}
-		drafts = append(drafts, again...)
-	}
-	next, err := p.next(ctx, cur, tuf.RoleRoot)
+	d, err := p.next(ctx, cur, tuf.RoleRoot)
 	if err != nil {
 		return nil, err
 	}
-	next.signers, next.missing = d.signers, d.missing
-	*d = *next
 	if err := tuf.SetRoleKeys(d.root, r.Role, after); err != nil {
 		return nil, err
 	}
 	tuf.SetAttestations(d.root, chains)
 	d.warnings = loneRootKey(rootAfter)
-	return drafts, nil
+	d.signers = pickBoth(rootBefore, rootAfter, r.Signers)
+	if r.Role == tuf.RoleRoot {
+		return []*draft{d}, errors.Join(
+			p.enough(d, "the old root", r.Repository, rootBefore),
+			p.enough(d, "the new root", r.Repository, rootAfter))
+	}
+	if err := p.enough(d, tuf.RoleRoot, r.Repository, rootBefore); err != nil {
+		return nil, err
+	}
+	again, err := p.signAnew(ctx, cur, tuf.RoleTargets, after, r.Signers)
+	if err != nil {
+		return nil, err
+	}
+	return append([]*draft{d}, again...), nil
 }
 
 // changeByDelegator makes a new file of whoever delegates to a signer.

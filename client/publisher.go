@@ -93,17 +93,6 @@ type RenewRequest struct {
 	Signers []tuf.Signer
 }
 
-// A RotateRequest asks for one root key to take the place of another.
-type RotateRequest struct {
-	Repository string
-	In         tuf.Signer // the new root key
-	Out        string     // ID of the old one
-	// Signers hold enough root keys to meet the old threshold, beside In.
-	Signers []tuf.Signer
-	// Attestation of the new key: PEM certificates, leaf first. It may be nil.
-	Attestation []string
-}
-
 // A ChangeKeysRequest asks for other keys, or another threshold, for one role.
 type ChangeKeysRequest struct {
 	Repository string
@@ -199,13 +188,6 @@ func (p *Publisher) Renew(ctx context.Context, request RenewRequest) (*Published
 // PrepareRenew prepares what Renew does.
 func (p *Publisher) PrepareRenew(ctx context.Context, request RenewRequest) (*Prepared, error) {
 	return p.prepareRenew(ctx, request)
-}
-
-// RotateRoot replaces one root key. The new root is signed by the old keys and
-// by the new ones (§5.3.4), so that those who trust the old ones follow.
-func (p *Publisher) RotateRoot(ctx context.Context, request RotateRequest) (*Published, error) {
-	d, err := p.prepareRotate(ctx, request)
-	return p.run(ctx, d, err)
 }
 
 // ChangeKeys gives a role other keys or another threshold: root and targets by a
