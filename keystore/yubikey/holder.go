@@ -15,7 +15,7 @@ type Holder struct {
 
 // A BusyError says that another program holds a stick. It is ErrBusy.
 type BusyError struct {
-	Holders []Holder // those that use smart cards, as far as we can see; the culprit may be none of them
+	Holders []Holder // those that talk to the smart card service, as far as we can see
 
 	cause error
 }
@@ -99,18 +99,13 @@ func letsGo(program string) string {
 	return ""
 }
 
-// rank puts those first that use smart cards for certain, then the known ones in
-// the order above.
-func rank(holders []Holder, certain map[int]bool) []Holder {
+// rank puts the known ones first, in the order above.
+func rank(holders []Holder) []Holder {
 	place := func(h Holder) int {
-		n := known(h.Program)
-		if n < 0 {
-			n = len(cardPrograms)
+		if n := known(h.Program); n >= 0 {
+			return n
 		}
-		if !certain[h.Process] {
-			n += 2 * len(cardPrograms)
-		}
-		return n
+		return len(cardPrograms)
 	}
 	slices.SortStableFunc(holders, func(a, b Holder) int { return place(a) - place(b) })
 	return holders

@@ -64,17 +64,31 @@ func (k *Key) sign(ctx context.Context, stick *Stick, msg []byte) ([]byte, error
 		return nil, fmt.Errorf("%s: an Ed25519 key on a stick signs up to %d bytes, not %d; a P-256 key has no such limit", stick, maxEd25519, len(msg))
 	}
 	sig, err := withTurn(ctx, stick, func(t *talk) ([]byte, error) {
-		if err := t.unlock(ctx, k.info.PIN); err != nil {
-			return nil, err
+		pin := t.memory.right()
+		defer clear(pin)
+		if pin == nil { // only what is known to be right goes along with the request
+			if err := t.unlock(ctx, k.info.PIN); err != nil {
+				return nil, err
+			}
 		}
+		known, shown := string(pin), pin == nil || !t.wantsPIN(k.info.PIN)
 		t.asker().Notice(k.notice(ctx))
-		return ask(ctx, t, func(c card) ([]byte, error) {
+		sig, err := ask(ctx, t, func(c card) ([]byte, error) {
+			if !shown {
+				if err := c.VerifyPIN(known); err != nil {
+					return nil, &verifyError{err}
+				}
+			}
 			private, err := c.Signer(k.info.Slot, k.info.Key.Public())
 			if err != nil {
 				return nil, err
 			}
 			return tuf.SignWith(k.info.Key, private, msg)
 		})
+		if !shown {
+			err = t.learned(pin, err)
+		}
+		return sig, err
 	})
 	switch {
 	case err == nil:

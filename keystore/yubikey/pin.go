@@ -3,6 +3,7 @@ package yubikey
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 )
@@ -64,10 +65,15 @@ func (m *memory) forget() {
 	m.pin, m.wrong, m.closed = nil, nil, true
 }
 
+// wantsPIN tells whether the card wants the PIN now, by the policy.
+func (t *talk) wantsPIN(policy string) bool {
+	return policy != Never && (policy != Once || !t.verified)
+}
+
 // unlock shows the card the PIN, if the policy wants it. The person is asked for
 // it once in the life of the session.
 func (t *talk) unlock(ctx context.Context, policy string) error {
-	if policy == Never || policy == Once && t.verified {
+	if !t.wantsPIN(policy) {
 		return nil
 	}
 	pin := t.memory.right()
@@ -80,23 +86,43 @@ func (t *talk) unlock(ctx context.Context, policy string) error {
 	}
 	defer clear(pin)
 	text := string(pin) // a request that was abandoned may use it after pin is overwritten
-	_, err := ask(ctx, t, func(c card) (struct{}, error) { return struct{}{}, c.VerifyPIN(text) })
-	if left, wrong := pinTries(err); wrong {
+	_, err := ask(ctx, t, func(c card) (none, error) {
+		if err := c.VerifyPIN(text); err != nil {
+			return none{}, &verifyError{err}
+		}
+		return none{}, nil
+	})
+	if err := t.learned(pin, err); err != nil {
+		return err
+	}
+	if fresh && text == factoryPIN {
+		t.asker().Notice(fmt.Sprintf("warning: %s still has the PIN that it was sold with; anyone who finds it can sign", t))
+	}
+	return nil
+}
+
+// A verifyError is trouble with the PIN, not with what was to be done with it.
+type verifyError struct{ error }
+
+func (e *verifyError) Error() string { return "verify PIN: " + e.error.Error() }
+func (e *verifyError) Unwrap() error { return e.error }
+
+// learned takes note of what the card made of a PIN.
+func (t *talk) learned(pin []byte, err error) error {
+	_, ofPIN := errors.AsType[*verifyError](err)
+	left, wrong := pinTries(err)
+	switch {
+	case ofPIN && wrong:
 		t.memory.refuse(pin, left)
 		t.verified = false
 		return &PINError{Serial: t.info.Serial, Left: left}
-	}
-	if err != nil {
-		return fmt.Errorf("verify PIN: %w", err)
-	}
-	if fresh {
+	case err == nil:
 		t.memory.learn(pin)
-		if text == factoryPIN {
-			t.asker().Notice(fmt.Sprintf("warning: %s still has the PIN that it was sold with; anyone who finds it can sign", t))
-		}
+		t.verified = true
+	case !ofPIN:
+		t.verified = status(err) != 0 // the PIN was taken, if there was an answer
 	}
-	t.verified = true
-	return nil
+	return err
 }
 
 // askPIN asks for the PIN and refuses, before the card counts a try, what cannot
