@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/server/store"
@@ -58,36 +59,6 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has mode %04o; it holds a secret and must not be open to others: chmod 600 %s", path, info.Mode().Perm(), path)
 	}
 	return os.ReadFile(path)
-}
-
-// writeFile replaces path by data, whole or not at all, and on disk when it
-// returns.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // nothing is left of it once it has been renamed
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil // it has no such thing
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // openStore opens the database.
@@ -156,7 +127,7 @@ func (o *options) adminToken(ctx context.Context, db *store.DB, now time.Time) (
 	if err != nil {
 		return "", err
 	}
-	if err := writeFile(path, []byte(secret+"\n"), 0o600); err != nil {
+	if err := program.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("admin token: %w", err)
 	}
 	return path, db.CreateToken(ctx, store.Token(token), hash)

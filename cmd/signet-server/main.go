@@ -4,58 +4,35 @@
 // ./signet-data, on loopback.
 //
 //	main.go      commands, exit status
-//	options.go   every option, once: flag, environment, file
-//	file.go      the configuration file
+//	options.go   every option, once
+//	file.go      what is more than an option in the configuration file: rules by name
 //	serve.go     one run, from start to the last answer
 //	data.go      the data folder and what is made in it
 //	tls.go       own CA, own certificate, files that are replaced while it runs
 //	token.go     token create, list, revoke
+//	recover.go   after the database was restored
+//
+// What it has in common with signet-signer as a program is in cmd/internal/program.
 //
 // Exit status: 0 done, 1 trouble, 2 usage.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/cmd/internal/program"
 )
 
-func main() {
-	guardMemory()
-	// The first signal stops it in good order; the second at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
-}
+func main() { program.Main(run) }
 
 // run is main with its surroundings as arguments. It returns the exit status.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	root := newRoot(environ)
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintf(stderr, "signet-server: %v\n", err)
-	if errors.As(err, new(usageError)) {
-		return 2
-	}
-	return 1
+	return program.Run(ctx, newRoot(environ), args, stdout, stderr)
 }
-
-// A usageError is a mistake in what was asked for: exit status 2.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
 
 func newRoot(environ []string) *cobra.Command {
 	o := &options{}
@@ -68,39 +45,29 @@ With no arguments it keeps all it needs in ./signet-data and listens on loopback
 Every option is a flag, an environment variable (--tls-cert is SIGNET_SERVER_TLS_CERT)
 and a key of the file that --config names. A flag goes before the environment, which
 goes before the file, which goes before the default.`,
-		Version:       version(),
-		Args:          noArgs,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Version: program.Version(),
+		Args:    program.NoArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.load(cmd.Flags(), environ); err != nil {
-				return usageError{err}
+				return program.UsageError{Err: err}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o, cmd.ErrOrStderr()) },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	o.register(root.PersistentFlags())
 	root.AddCommand(
-		&cobra.Command{Use: "serve", Short: "Serve (the default)", Args: noArgs, RunE: root.RunE},
+		&cobra.Command{Use: "serve", Short: "Serve (the default)", Args: program.NoArgs, RunE: root.RunE},
 		newMigrate(o), newConfig(o), newToken(o), newHealth(o), newRecover(o),
 	)
 	return root
-}
-
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("unknown command or argument %q; see signet-server --help", args[0])}
-	}
-	return nil
 }
 
 func newMigrate(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database's schema up to date",
-		Args:  noArgs,
+		Args:  program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.keepSchema = false
 			db, err := openStore(cmd.Context(), o)
@@ -117,17 +84,9 @@ func newConfig(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "config",
 		Short: "Print the configuration that holds, without secrets, as a configuration file",
-		Args:  noArgs,
+		Args:  program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.print(cmd.OutOrStdout(), cmd.Flags())
 		},
 	}
-}
-
-// version is that of the module, as the build knows it.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }

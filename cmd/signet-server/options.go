@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/signet-trust/signet/attestation"
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/server/api"
 )
 
@@ -36,18 +38,18 @@ type options struct {
 	tlsNames                                []string
 
 	reads                                      string
-	rootLife, targetsLife, signerLife          duration // what clients are told to use
-	maxRootLife, maxTargetsLife, maxSignerLife duration
-	snapshotLife, timestampLife                duration // of the signer in this process
-	adoptExisting                              bool     // of the same
+	rootLife, targetsLife, signerLife          program.Duration // what clients are told to use
+	maxRootLife, maxTargetsLife, maxSignerLife program.Duration
+	snapshotLife, timestampLife                program.Duration // of the signer in this process
+	adoptExisting                              bool             // of the same
 	maxBody                                    int64
 	maxTargets                                 int
 	maxConnections, maxRequests, maxPublishes  int
-	bodyTimeout                                duration
+	bodyTimeout                                program.Duration
 	rateReads, rateWrites, rateToken           float64
-	refreshEvery, pruneAfter                   duration
+	refreshEvery, pruneAfter                   program.Duration
 	refreshWorkers                             int
-	shutdownTimeout                            duration
+	shutdownTimeout                            program.Duration
 	logLevel, logFormat                        string
 	readyFile                                  string
 	rules                                      []rule // the file's key repositories
@@ -71,135 +73,49 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with its private key")
 	f.StringSliceVar(&o.tlsNames, "tls-name", nil, "further `name` or address for the own certificate; may be repeated")
 	f.StringVar(&o.reads, "reads", "open", "who may read metadata: open (anybody) or token (with the scope read)")
-	o.life(f, &o.rootLife, "root-life", 365*day, "how long a new root should live, told to publishers")
-	o.life(f, &o.targetsLife, "targets-life", 180*day, "how long new targets should live")
-	o.life(f, &o.signerLife, "signer-life", 180*day, "how long a new file of a signer (delegated role) should live")
-	o.life(f, &o.maxRootLife, "max-root-life", 1098*day, "furthest expiry of a root that is taken")
-	o.life(f, &o.maxTargetsLife, "max-targets-life", 400*day, "furthest expiry of targets")
-	o.life(f, &o.maxSignerLife, "max-signer-life", 400*day, "furthest expiry of a signer's file")
-	o.life(f, &o.snapshotLife, "snapshot-life", 7*day, "how long a snapshot lives, with the signer in this process")
-	o.life(f, &o.timestampLife, "timestamp-life", day, "how long a timestamp lives, with the signer in this process")
+	program.DurationVar(f, &o.rootLife, "root-life", 365*day, "how long a new root should live, told to publishers")
+	program.DurationVar(f, &o.targetsLife, "targets-life", 180*day, "how long new targets should live")
+	program.DurationVar(f, &o.signerLife, "signer-life", 180*day, "how long a new file of a signer (delegated role) should live")
+	program.DurationVar(f, &o.maxRootLife, "max-root-life", 1098*day, "furthest expiry of a root that is taken")
+	program.DurationVar(f, &o.maxTargetsLife, "max-targets-life", 400*day, "furthest expiry of targets")
+	program.DurationVar(f, &o.maxSignerLife, "max-signer-life", 400*day, "furthest expiry of a signer's file")
+	program.DurationVar(f, &o.snapshotLife, "snapshot-life", 7*day, "how long a snapshot lives, with the signer in this process")
+	program.DurationVar(f, &o.timestampLife, "timestamp-life", day, "how long a timestamp lives, with the signer in this process")
 	f.BoolVar(&o.adoptExisting, "adopt-existing", false, "the signer in this process takes repositories that another one has signed for; off again once they are moved")
 	f.Int64Var(&o.maxBody, "max-body", api.MaxBody, "most `bytes` of a publish")
 	f.IntVar(&o.maxTargets, "max-targets", 100_000, "most targets in one file")
 	f.IntVar(&o.maxConnections, "max-connections", 4096, "most connections at once")
 	f.IntVar(&o.maxRequests, "max-requests", 512, "most requests at work at once")
 	f.IntVar(&o.maxPublishes, "max-publishes", 16, "most publishes at work at once")
-	o.life(f, &o.bodyTimeout, "body-timeout", time.Minute, "how long a publish may take to arrive")
+	program.DurationVar(f, &o.bodyTimeout, "body-timeout", time.Minute, "how long a publish may take to arrive")
 	f.Float64Var(&o.rateReads, "rate-reads", 500, "reads a second from one address; -1 for no limit; loopback has none")
 	f.Float64Var(&o.rateWrites, "rate-writes", 20, "other requests a second from one address")
 	f.Float64Var(&o.rateToken, "rate-token", 50, "requests a second with one token")
-	o.life(f, &o.refreshEvery, "refresh-every", 10*time.Second, "how often to look for timestamps that are due")
+	program.DurationVar(f, &o.refreshEvery, "refresh-every", 10*time.Second, "how often to look for timestamps that are due")
 	f.IntVar(&o.refreshWorkers, "refresh-workers", 4, "refreshes at work at once")
-	o.life(f, &o.pruneAfter, "prune-after", 7*day, "how long replaced snapshots and timestamps are kept")
-	o.life(f, &o.shutdownTimeout, "shutdown-timeout", 30*time.Second, "how long requests may take to finish when it stops")
+	program.DurationVar(f, &o.pruneAfter, "prune-after", 7*day, "how long replaced snapshots and timestamps are kept")
+	program.DurationVar(f, &o.shutdownTimeout, "shutdown-timeout", 30*time.Second, "how long requests may take to finish when it stops")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write the addresses to when it is ready, as JSON; removed at the end")
 }
 
-func (o *options) life(f *pflag.FlagSet, d *duration, name string, value time.Duration, usage string) {
-	*d = duration(value)
-	f.Var(d, name, usage)
-}
-
-// A duration is a time.Duration that may be written in days: 90d.
-type duration time.Duration
-
-// String returns d as Set takes it.
-func (d *duration) String() string {
-	const day = 24 * time.Hour
-	if v := time.Duration(*d); v%day == 0 && v != 0 {
-		return strconv.FormatInt(int64(v/day), 10) + "d"
-	}
-	return time.Duration(*d).String()
-}
-
-// Set reads 90d, 12h, 30s.
-func (d *duration) Set(s string) error {
-	v, err := parseDuration(s)
-	if err == nil && v <= 0 {
-		err = fmt.Errorf("%s is not above zero", s)
-	}
-	*d = duration(v)
-	return err
-}
-
-// Type is the word for --help.
-func (d *duration) Type() string { return "duration" }
-
-func parseDuration(s string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.ParseInt(days, 10, 32)
-		if err != nil {
-			return 0, fmt.Errorf("%q is not a duration such as 90d, 12h or 30s", s)
-		}
-		return time.Duration(n) * 24 * time.Hour, nil
-	}
-	v, err := time.ParseDuration(s)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a duration such as 90d, 12h or 30s", s)
-	}
-	return v, nil
-}
-
-// settable tells whether an option can stand in the environment and the file.
-func settable(name string) bool { return name != "help" && name != "version" }
-
 // load fills options that no flag set from the environment, then from the file.
 func (o *options) load(flags *pflag.FlagSet, environ []string) error {
-	known := map[string]*pflag.Flag{}
-	fromFlag := map[string]bool{}
-	names := pflag.NewFlagSet("", pflag.ContinueOnError)
-	(&options{}).register(names)
-	names.VisitAll(func(f *pflag.Flag) {
-		known[f.Name] = flags.Lookup(f.Name)
-		fromFlag[f.Name] = flags.Changed(f.Name)
-	})
-	if err := fromEnvironment(known, fromFlag, flags, environ); err != nil {
-		return err
+	from := program.Options{
+		Prefix: "SIGNET_SERVER_", Register: (&options{}).register, Lists: []string{"tls-name"},
+		Keys: map[string]func(program.ConfigFile, *yaml.Node) error{
+			"repositories": func(file program.ConfigFile, node *yaml.Node) error { return configFile{file}.repositories(o, node) },
+		},
 	}
-	if o.config != "" {
-		if err := o.readFile(o.config, flags, known); err != nil {
-			return err
-		}
+	if err := from.Load(flags, environ); err != nil {
+		return err
 	}
 	return o.check()
 }
 
-const envPrefix = "SIGNET_SERVER_"
-
-func fromEnvironment(known map[string]*pflag.Flag, fromFlag map[string]bool, flags *pflag.FlagSet, environ []string) error {
-	for _, entry := range environ {
-		variable, value, _ := strings.Cut(entry, "=")
-		name, ok := strings.CutPrefix(variable, envPrefix)
-		if !ok {
-			continue
-		}
-		name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-		if known[name] == nil || !settable(name) {
-			return fmt.Errorf("environment: unknown variable %s%s", variable, similar(name, known))
-		}
-		if fromFlag[name] {
-			continue
-		}
-		if err := flags.Set(name, value); err != nil {
-			return fmt.Errorf("environment: %s: %w", variable, err)
-		}
-	}
-	return nil
-}
-
-// similar is a hint at a known option that name may have meant.
-func similar(name string, known map[string]*pflag.Flag) string {
-	for _, candidate := range slices.Sorted(maps.Keys(known)) {
-		if strings.HasPrefix(candidate, name) || strings.HasPrefix(name, candidate) ||
-			strings.ReplaceAll(candidate, "-", "") == strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name)) {
-			return fmt.Sprintf(" (did you mean %s?)", candidate)
-		}
-	}
-	return ""
-}
+// logger logs to w as the options say.
+func (o *options) logger(w io.Writer) *slog.Logger { return program.Logger(w, o.logLevel, o.logFormat) }
 
 // check refuses combinations that make no sense.
 func (o *options) check() error {
@@ -210,7 +126,6 @@ func (o *options) check() error {
 		return nil
 	}
 	signerTLS := o.signerCert != "" || o.signerKey != "" || o.signerCA != ""
-	var level slog.Level
 	switch {
 	case o.database != "" && o.databaseFile != "":
 		return errors.New("--database and --database-file: give one of them")
@@ -224,16 +139,15 @@ func (o *options) check() error {
 		return errors.New("--tls-name is for the own certificate, and does nothing with --tls-cert")
 	case o.reads != "open" && o.reads != "token":
 		return fmt.Errorf("--reads %q: expected open or token", o.reads)
-	case o.logFormat != "text" && o.logFormat != "json":
-		return fmt.Errorf("--log-format %q: expected text or json", o.logFormat)
-	case level.UnmarshalText([]byte(o.logLevel)) != nil:
-		return fmt.Errorf("--log-level %q: expected debug, info, warn or error", o.logLevel)
 	case o.maxBody < 1 || o.maxBody > api.MaxBody:
 		return fmt.Errorf("--max-body %d: expected 1 to %d", o.maxBody, int64(api.MaxBody))
 	case min(o.maxTargets, o.maxConnections, o.maxRequests, o.maxPublishes, o.refreshWorkers) < 1:
 		return errors.New("--max-targets, --max-connections, --max-requests, --max-publishes and --refresh-workers are at least 1")
 	case o.snapshotLife < o.timestampLife:
 		return errors.New("--snapshot-life is shorter than --timestamp-life")
+	}
+	if err := program.CheckLog(o.logLevel, o.logFormat); err != nil {
+		return err
 	}
 	return pair(o.tlsCert, o.tlsKey, "--tls-cert and --tls-key")
 }
@@ -299,7 +213,7 @@ func printRules(w io.Writer, rules []rule) {
 			fmt.Fprintf(w, "    root-keys: [%s]\n", strings.Join(r.RootKeys, ", "))
 		}
 		for _, role := range slices.Sorted(maps.Keys(r.MaxLife)) {
-			life := duration(r.MaxLife[role])
+			life := program.Duration(r.MaxLife[role])
 			fmt.Fprintf(w, "    max-%s-life: %s\n", role, life.String())
 		}
 		if d := r.Hardware; d != nil {
@@ -330,19 +244,6 @@ func redacted(database string) string {
 		u.RawQuery = query.Encode()
 	}
 	return u.Redacted()
-}
-
-// logger logs to w as the options say.
-func (o *options) logger(w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		level = slog.LevelInfo // check has refused it already
-	}
-	handler := &slog.HandlerOptions{Level: level}
-	if o.logFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, handler))
-	}
-	return slog.New(slog.NewTextHandler(w, handler))
 }
 
 // exists tells whether path is there.

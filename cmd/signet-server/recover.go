@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/server/store"
 	"github.com/signet-trust/signet/signer"
@@ -39,7 +40,7 @@ created after the backup is made again, if its first root is among the files. Wh
 not signed by the keys of the root before is refused, so a wrong file does no harm.
 
 docs/operating.md has the steps for a signer that was restored, too.`,
-		Args: noArgs,
+		Args: program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			roots, err := readRoots(files)
 			if err != nil {

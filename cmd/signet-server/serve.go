@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/signer"
 	signerapi "github.com/signet-trust/signet/signer/api"
@@ -70,7 +70,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	defer listener.Close()
-	at.URL = "https://" + clientHost(o.listen, listener.Addr())
+	at.URL = "https://" + program.ClientHost(o.listen, listener.Addr())
 	health := server.HTTPServer(s.Health(), log)
 	var healthListener net.Listener
 	if o.healthListen != "off" && o.healthListen != "" {
@@ -78,7 +78,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 			return fmt.Errorf("--health-listen: %w", err)
 		}
 		defer healthListener.Close()
-		at.Health = "http://" + clientHost(o.healthListen, healthListener.Addr())
+		at.Health = "http://" + program.ClientHost(o.healthListen, healthListener.Addr())
 	}
 
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -128,7 +128,7 @@ func drain(ctx context.Context, o *options, s *server.Server, main, health *http
 // server returns how the server is to work.
 func (o *options) server(db server.Store, keys server.Signer, log *slog.Logger) server.Config {
 	return server.Config{
-		Store: db, Signer: keys, Version: version(), Log: log,
+		Store: db, Signer: keys, Version: program.Version(), Log: log,
 		ReadTokens: o.reads == "token", Rules: serverRules(o.rules), MaxLife: o.maxLives(),
 		Lives: map[string]time.Duration{
 			tuf.RoleRoot: time.Duration(o.rootLife), tuf.RoleTargets: time.Duration(o.targetsLife), "signer": time.Duration(o.signerLife),
@@ -197,20 +197,6 @@ func reloadOnHangup(ctx context.Context, certs *certificates) {
 	}
 }
 
-// clientHost returns what a client on this machine calls a listener: the name that
-// was configured, where it is one, and the port that was taken.
-func clientHost(configured string, addr net.Addr) string {
-	host, _, err := net.SplitHostPort(configured)
-	_, port, err2 := net.SplitHostPort(addr.String())
-	if err != nil || err2 != nil {
-		return addr.String()
-	}
-	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-		host = "localhost"
-	}
-	return net.JoinHostPort(host, port)
-}
-
 // announce says in a few lines where the server is and what to do next, and
 // writes the ready file.
 func (o *options) announce(ctx context.Context, at ready, keys server.Signer, stderr io.Writer) error {
@@ -228,15 +214,5 @@ func (o *options) announce(ctx context.Context, at ready, keys server.Signer, st
 	if at.Health != "" {
 		fmt.Fprintf(stderr, "  is it well?   %s/readyz, %s/metrics\n", at.Health, at.Health)
 	}
-	if o.readyFile == "" {
-		return nil
-	}
-	data, err := json.Marshal(at)
-	if err != nil {
-		return err
-	}
-	if err := writeFile(o.readyFile, append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("--ready-file: %w", err)
-	}
-	return nil
+	return program.WriteReady(o.readyFile, at)
 }

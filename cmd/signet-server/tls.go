@@ -20,6 +20,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/signet-trust/signet/cmd/internal/program"
 )
 
 // Lives of what the own CA makes. A certificate is renewed in the last third of
@@ -133,7 +135,7 @@ func (ca ownCA) load(now time.Time) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(writeFile(keyPath, keyPEM, 0o600), writeFile(certPath, certPEM, 0o644)); err != nil {
+	if err := errors.Join(program.WriteFile(keyPath, keyPEM, 0o600), program.WriteFile(certPath, certPEM, 0o644)); err != nil {
 		return nil, fmt.Errorf("own TLS certificate: %w", err)
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
@@ -188,10 +190,10 @@ func (ca ownCA) authority(now time.Time) (*tls.Certificate, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := writeFile(keyPath, keyPEM, 0o600); err != nil {
+		if err := program.WriteFile(keyPath, keyPEM, 0o600); err != nil {
 			return nil, fmt.Errorf("own CA: %w", err)
 		}
-		if err := writeFile(certPath, certPEM, 0o644); err != nil {
+		if err := program.WriteFile(certPath, certPEM, 0o644); err != nil {
 			return nil, fmt.Errorf("own CA: %w", err)
 		}
 		pair, err := tls.X509KeyPair(certPEM, keyPEM)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/server/store"
 )
@@ -19,9 +20,9 @@ func newToken(o *options) *cobra.Command {
 	token := &cobra.Command{
 		Use:   "token",
 		Short: "Make, list and revoke tokens, on the database directly",
-		Args:  noArgs,
+		Args:  program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{fmt.Errorf("token what? create, list or revoke")}
+			return program.UsageError{Err: fmt.Errorf("token what? create, list or revoke")}
 		},
 	}
 	token.AddCommand(newTokenCreate(o), newTokenList(o), newTokenRevoke(o))
@@ -39,16 +40,16 @@ func newTokenCreate(o *options) *cobra.Command {
 Scopes: read (where reads take a token), publish, create (new repositories; does
 not include publish), admin (all). A pattern is a repository's name in which *
 stands for characters other than /, and a last /** for everything below.`,
-		Args: noArgs,
+		Args: program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now := time.Now()
 			until, err := parseExpiry(expires, now)
 			if err != nil {
-				return usageError{err}
+				return program.UsageError{Err: err}
 			}
 			secret, token, hash, err := server.NewToken(name, scopes, repositories, now, until)
 			if err != nil {
-				return usageError{err}
+				return program.UsageError{Err: err}
 			}
 			db, err := openExisting(cmd.Context(), o)
 			if err != nil {
@@ -121,7 +122,7 @@ func parseExpiry(s string, now time.Time) (time.Time, error) {
 			return at, nil
 		}
 	}
-	d, err := parseDuration(s)
+	d, err := program.ParseDuration(s)
 	if err != nil || d <= 0 {
 		return time.Time{}, fmt.Errorf("--expires %q: expected 90d, 12h, 2030-01-31 or never", s)
 	}
@@ -140,10 +141,10 @@ func newTokenList(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List tokens, revoked and expired ones too",
-		Args:  noArgs,
+		Args:  program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
-				return usageError{fmt.Errorf("--output %q: expected text or json", output)}
+				return program.UsageError{Err: fmt.Errorf("--output %q: expected text or json", output)}
 			}
 			db, err := openExisting(cmd.Context(), o)
 			if err != nil {
@@ -218,10 +219,10 @@ func newTokenRevoke(o *options) *cobra.Command {
 		Short: "Make a token useless from now on",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{fmt.Errorf("revoke takes one token's ID, as signet-server token list shows it")}
+				return program.UsageError{Err: fmt.Errorf("revoke takes one token's ID, as signet-server token list shows it")}
 			}
 			if _, ok := server.TokenID(args[0]); ok {
-				return usageError{fmt.Errorf("that is a whole token; give its ID, the part between the underscores")}
+				return program.UsageError{Err: fmt.Errorf("that is a whole token; give its ID, the part between the underscores")}
 			}
 			return nil
 		},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/signer"
 	"github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/tuf"
@@ -45,7 +46,7 @@ func newInit(o *options) *cobra.Command {
 		Use:   "init",
 		Short: "Make the data folder, the keys and the database, and print the identity",
 		Long:  "Init makes what serve would make at its first start, and prints the identity key. Where a signer is, it stays as it is.",
-		Args:  noArgs,
+		Args:  program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.withSigner(cmd, true, func(_ context.Context, s *signer.Service) error { return o.printIdentity(cmd, s) })
 		},
@@ -56,7 +57,7 @@ func newIdentity(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "identity",
 		Short: "Print the identity key: its ID, and the public key",
-		Args:  noArgs,
+		Args:  program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.withSigner(cmd, false, func(_ context.Context, s *signer.Service) error { return o.printIdentity(cmd, s) })
 		},
@@ -67,9 +68,9 @@ func newKeys(o *options) *cobra.Command {
 	keys := &cobra.Command{
 		Use:   "keys",
 		Short: "Online keys of a repository",
-		Args:  noArgs,
+		Args:  program.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("keys needs a command: rotate")}
+			return program.UsageError{Err: errors.New("keys needs a command: rotate")}
 		},
 	}
 	keys.AddCommand(&cobra.Command{
@@ -77,10 +78,10 @@ func newKeys(o *options) *cobra.Command {
 		Short: "Make fresh online keys, for the repository's next root to list",
 		Long: `Rotate makes fresh snapshot and timestamp keys. The next root that a publisher
 makes lists them; until then the signer goes on with the keys that root lists.`,
-		Args: oneArg("the repository's full name"),
+		Args: program.OneArg("the repository's full name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := tuf.CheckRepository(args[0]); err != nil {
-				return usageError{err}
+				return program.UsageError{Err: err}
 			}
 			return o.withSigner(cmd, false, func(ctx context.Context, s *signer.Service) error {
 				fresh, err := s.RotateOnlineKeys(ctx, args[0])
@@ -104,9 +105,9 @@ func newLog(o *options) *cobra.Command {
 	log := &cobra.Command{
 		Use:   "log",
 		Short: "The log of everything that was signed",
-		Args:  noArgs,
+		Args:  program.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("log needs a command: verify")}
+			return program.UsageError{Err: errors.New("log needs a command: verify")}
 		},
 	}
 	log.AddCommand(&cobra.Command{
@@ -116,7 +117,7 @@ func newLog(o *options) *cobra.Command {
 before; what was signed last is in it, and no version mark is below it. It prints the
 number of entries and the hash of the last one. The service's own log (log_seq,
 log_hash at every signature), kept elsewhere, says whether the end was cut off.`,
-		Args: noArgs,
+		Args: program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.withSigner(cmd, false, func(ctx context.Context, s *signer.Service) error {
 				report, err := s.VerifyLog(ctx)
@@ -139,7 +140,7 @@ func newBackup(o *options) *cobra.Command {
 keys in it are sealed: it is of use only together with the key-encryption key. Keep
 that in another place, once; it does not change. With --with-key-encryption-key it is
 in FILE too, and whoever has FILE is the signer.`,
-		Args: oneArg("the file to write"),
+		Args: program.OneArg("the file to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.withSigner(cmd, false, func(ctx context.Context, s *signer.Service) error {
 				report, err := s.Backup(ctx, args[0], withKey)
@@ -173,7 +174,7 @@ was signed last is forgotten, and the server shows its state anew at its next
 publish or refresh. Stop the old signer for good first. Keys made after the backup
 are lost: repositories created since need new online keys in root, and are taken by
 serve --adopt-existing only.`,
-		Args: oneArg("the backup"),
+		Args: program.OneArg("the backup"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := signer.Restore(cmd.Context(), o.signer(o.logger(cmd.ErrOrStderr())), args[0], gap)
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/signer"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -27,10 +28,10 @@ number is signed twice.
 Stop the servers and the signer first: a server that has the repository stored would
 have it signed again. A repository that is in use is not for this command; it could
 go on with serve --adopt-existing only.`,
-		Args: oneArg("the repository's full name"),
+		Args: program.OneArg("the repository's full name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := tuf.CheckRepository(args[0]); err != nil {
-				return usageError{err}
+				return program.UsageError{Err: err}
 			}
 			return o.withSigner(cmd, false, func(ctx context.Context, s *signer.Service) error {
 				if !yes {

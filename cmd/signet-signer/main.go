@@ -3,12 +3,13 @@
 // root and targets keys have signed. It speaks mutual TLS with the server.
 //
 //	main.go      commands, exit status
-//	options.go   every option, once: flag, environment, file
+//	options.go   every option, once
 //	serve.go     one run, from start to the last answer; health
 //	tls.go       a private CA and certificates for the pair of signer and server
 //	data.go      identity, keys, log, backup, restore
 //	forget.go    free a repository's name
-//	memory_*.go  no core dumps
+//
+// What it has in common with signet-server as a program is in cmd/internal/program.
 //
 // Private keys are sealed on disk and in memory only while they sign. On Linux
 // the process turns core dumps off and is closed to debuggers of the same user
@@ -20,46 +21,19 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/cmd/internal/program"
 )
 
-func main() {
-	guardMemory()
-	// The first signal stops it in good order; the second at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
-}
+func main() { program.Main(run) }
 
 // run is main with its surroundings as arguments. It returns the exit status.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	root := newRoot(environ)
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintf(stderr, "signet-signer: %v\n", err)
-	if errors.As(err, new(usageError)) {
-		return 2
-	}
-	return 1
+	return program.Run(ctx, newRoot(environ), args, stdout, stderr)
 }
-
-// A usageError is a mistake in what was asked for: exit status 2.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
 
 func newRoot(environ []string) *cobra.Command {
 	o := &options{}
@@ -76,43 +50,23 @@ signet-signer. Everything else is made at the first start.
 Every option is a flag, an environment variable (--tls-cert is SIGNET_SIGNER_TLS_CERT)
 and a key of the file that --config names. A flag goes before the environment, which
 goes before the file, which goes before the default.`,
-		Version:           version(),
-		Args:              noArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
+		Version:           program.Version(),
+		Args:              program.NoArgs,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.load(cmd.Flags(), environ); err != nil {
-				return usageError{err}
+				return program.UsageError{Err: err}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o, cmd.ErrOrStderr()) },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	o.register(root.PersistentFlags())
 	root.AddCommand(
-		&cobra.Command{Use: "serve", Short: "Serve (the default)", Args: noArgs, RunE: root.RunE},
+		&cobra.Command{Use: "serve", Short: "Serve (the default)", Args: program.NoArgs, RunE: root.RunE},
 		newInit(o), newTLS(o), newIdentity(o), newKeys(o), newLog(o), newForget(o), newBackup(o), newRestore(o), newHealth(o),
 	)
 	return root
-}
-
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("unknown command or argument %q; see signet-signer --help", args[0])}
-	}
-	return nil
-}
-
-// oneArg takes one argument, which what names.
-func oneArg(what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return usageError{fmt.Errorf("expected one argument, %s", what)}
-		}
-		return nil
-	}
 }
 
 // print writes a result to stdout: as text, or as one JSON object.
@@ -122,12 +76,4 @@ func (o *options) print(w io.Writer, result any, text string) error {
 		return err
 	}
 	return json.NewEncoder(w).Encode(result)
-}
-
-// version is that of the module, as the build knows it.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }

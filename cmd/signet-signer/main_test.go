@@ -23,8 +23,8 @@ import (
 
 const app = "registry.example/team/app"
 
-// program is the real binary, built once for all tests here.
-type program struct {
+// binary is the real binary, built once for all tests here.
+type binary struct {
 	t    *testing.T
 	path string
 	dir  string // where it runs
@@ -39,16 +39,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func newProgram(t *testing.T) *program {
+func newProgram(t *testing.T) *binary {
 	t.Helper()
 	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &program{t: t, path: path, dir: t.TempDir()}
+	return &binary{t: t, path: path, dir: t.TempDir()}
 }
 
-func (p *program) command(args ...string) *exec.Cmd {
+func (p *binary) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(p.path, args...)
 	cmd.Dir = p.dir
 	cmd.Env = append(os.Environ(), "TEST_IS_SIGNER=1")
@@ -56,7 +56,7 @@ func (p *program) command(args ...string) *exec.Cmd {
 }
 
 // run returns what the program printed and its exit status.
-func (p *program) run(args ...string) (stdout, stderr string, status int) {
+func (p *binary) run(args ...string) (stdout, stderr string, status int) {
 	p.t.Helper()
 	cmd := p.command(args...)
 	var out, trouble bytes.Buffer
@@ -71,7 +71,7 @@ func (p *program) run(args ...string) (stdout, stderr string, status int) {
 	return out.String(), trouble.String(), 0
 }
 
-func (p *program) must(args ...string) string {
+func (p *binary) must(args ...string) string {
 	p.t.Helper()
 	stdout, stderr, status := p.run(args...)
 	if status != 0 {
@@ -90,7 +90,7 @@ type served struct {
 
 // serve starts the program on a data folder and waits until it is ready: it says
 // so in a line of its log, once the ready file is written.
-func (p *program) serve(data string) *served {
+func (p *binary) serve(data string) *served {
 	p.t.Helper()
 	file := filepath.Join(p.t.TempDir(), "ready")
 	tlsDir := filepath.Join(p.dir, "tls")

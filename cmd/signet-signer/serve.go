@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +10,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/signer"
 	"github.com/signet-trust/signet/signer/api"
 )
@@ -55,7 +54,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	defer listener.Close()
-	at.URL = "https://" + clientHost(o.listen, listener.Addr())
+	at.URL = "https://" + program.ClientHost(o.listen, listener.Addr())
 
 	failed := make(chan error, 2)
 	health := newHealthServer(service.Ready, log)
@@ -65,7 +64,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 			return fmt.Errorf("--health-listen: %w", err)
 		}
 		defer healthListener.Close()
-		at.Health = "http://" + clientHost(o.healthListen, healthListener.Addr())
+		at.Health = "http://" + program.ClientHost(o.healthListen, healthListener.Addr())
 		go func() { failed <- health.Serve(healthListener) }()
 	}
 	go func() { failed <- main.ServeTLS(listener, "", "") }()
@@ -111,50 +110,19 @@ func newHealthServer(isReady func(context.Context) error, log *slog.Logger) *htt
 	}
 }
 
-// newHealth asks a running signer whether it is ready: for a container's health
-// check, which has no other program to ask with.
+// newHealth asks a running signer whether it is ready.
 func newHealth(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "health",
 		Short: "Ask the signer at --health-listen whether it can sign",
-		Args:  noArgs,
+		Args:  program.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.healthListen == "off" || o.healthListen == "" {
-				return usageError{errors.New("--health-listen is off, so there is nothing to ask")}
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
-			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.healthListen+"/readyz", nil)
-			if err != nil {
-				return usageError{fmt.Errorf("--health-listen: %w", err)}
-			}
-			transport := &http.Transport{Proxy: nil}
-			defer transport.CloseIdleConnections()
-			resp, err := transport.RoundTrip(req)
-			if err != nil {
+			if err := program.AskHealth(cmd.Context(), o.healthListen, "/readyz", "the signer"); err != nil {
 				return err
-			}
-			defer resp.Body.Close()
-			if resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("the signer at %s answers %s", o.healthListen, resp.Status)
 			}
 			return o.print(cmd.OutOrStdout(), map[string]bool{"ready": true}, "ready\n")
 		},
 	}
-}
-
-// clientHost returns what a client on this machine calls a listener: the name that
-// was configured, where it is one, and the port that was taken.
-func clientHost(configured string, addr net.Addr) string {
-	host, _, err := net.SplitHostPort(configured)
-	_, port, err2 := net.SplitHostPort(addr.String())
-	if err != nil || err2 != nil {
-		return addr.String()
-	}
-	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-		host = "localhost"
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // announce says where the signer is, and writes the ready file.
@@ -163,29 +131,5 @@ func (o *options) announce(at ready, stderr io.Writer) error {
 	if at.Health != "" {
 		fmt.Fprintf(stderr, "  is it well? %s/readyz\n", at.Health)
 	}
-	if o.readyFile == "" {
-		return nil
-	}
-	data, err := json.Marshal(at)
-	if err != nil {
-		return err
-	}
-	if err := replaceFile(o.readyFile, append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("--ready-file: %w", err)
-	}
-	return nil
-}
-
-// replaceFile replaces path by data, whole or not at all.
-func replaceFile(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // nothing is left of it once it has been renamed
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return program.WriteReady(o.readyFile, at)
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/cmd/internal/program"
 )
 
 // What the tls command makes, and serve looks for, in a folder.
@@ -57,7 +59,7 @@ Whoever has the CA's key can ask the signer for signatures. With --renew the CA 
 FOLDER makes both certificates anew; running processes take them up by themselves.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usageError{errors.New("expected at most one argument, the folder")}
+				return program.UsageError{Err: errors.New("expected at most one argument, the folder")}
 			}
 			return nil
 		},
@@ -197,8 +199,8 @@ func writePair(folder, certName, keyName string, der []byte, key *ecdsa.PrivateK
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
 	defer clear(text)
 	return errors.Join(
-		replaceFile(filepath.Join(folder, keyName), text, 0o600),
-		replaceFile(filepath.Join(folder, certName), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
+		program.WriteFile(filepath.Join(folder, keyName), text, 0o600),
+		program.WriteFile(filepath.Join(folder, certName), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
 }
 
 // serial returns a random serial number of 128 bits.

@@ -1,0 +1,11 @@
+// Package program is what the two services, signet-server and signet-signer, have
+// in common as programs: how they end, where their options come from, how they log
+// and are asked whether they live.
+//
+//	program.go   exit status, usage errors, version
+//	options.go   a flag goes before the environment, that before the file
+//	file.go      the configuration file: what nobody knows is refused, with its line
+//	duration.go  90d, 12h, 30s
+//	service.go   logger, health check, ready file
+//	memory_*.go  no core dumps
+package program
