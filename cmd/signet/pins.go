@@ -182,6 +182,9 @@ type asker struct {
 // newAsker reads what the flags name, so that a wrong path is told before
 // anybody is asked for anything.
 func (a *app) newAsker() (*asker, error) {
+	if err := a.checkPinentry(); err != nil {
+		return nil, err
+	}
 	k := &asker{app: a}
 	for _, source := range a.secrets.sticks {
 		given, err := source.read()
@@ -229,7 +232,11 @@ func (k *asker) StickSecret(ctx context.Context, q yubikey.Question) ([]byte, er
 	if k.puks != nil && k.puks.answers(q) {
 		return k.puks.puk(q.Serial)
 	}
-	secret, err := k.app.askPerson(ctx, q.Prompt)
+	prompt := q.Prompt
+	if k.puks != nil && q.Secret == yubikey.NewPUK && !q.Again {
+		prompt = strings.TrimSuffix(prompt, ": ") + ", or just Enter to have one made and shown: "
+	}
+	secret, err := k.app.askPerson(ctx, prompt)
 	switch {
 	case errors.Is(err, errNoTerminal):
 		stem := stickFlagNames[q.Secret]

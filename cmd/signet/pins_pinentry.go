@@ -11,14 +11,22 @@ import (
 	"github.com/twpayne/go-pinentry/v4"
 )
 
+// checkPinentry refuses a program that is not there.
+func (a *app) checkPinentry() error {
+	if a.secrets.pinentry == "" {
+		return nil
+	}
+	if _, err := exec.LookPath(a.secrets.pinentry); err != nil {
+		return advise(fmt.Errorf("--pinentry %s: there is no such program", a.secrets.pinentry),
+			"install one (Debian: apt install pinentry-tty, pinentry-curses or pinentry-gnome3), or leave --pinentry out to be asked at the terminal")
+	}
+	return nil
+}
+
 // askPinentry has a program of GnuPG's pinentry family ask for a secret. It is
 // told which terminal is ours, for those that ask there.
 func (a *app) askPinentry(ctx context.Context, prompt string) ([]byte, error) {
 	program := a.secrets.pinentry
-	if _, err := exec.LookPath(program); err != nil {
-		return nil, advise(fmt.Errorf("--pinentry %s: there is no such program: %w", program, err),
-			"install one (Debian: apt install pinentry-tty, pinentry-curses or pinentry-gnome3), or leave --pinentry out to be asked at the terminal")
-	}
 	question := strings.TrimSuffix(prompt, ": ")
 	secret, err := wait(ctx, func() ([]byte, error) {
 		options := []pinentry.ClientOption{
@@ -41,24 +49,22 @@ func (a *app) askPinentry(ctx context.Context, prompt string) ([]byte, error) {
 	})
 	defer clear(secret)
 	switch {
-	case pinentry.IsCancelled(err):
-		return nil, fmt.Errorf("%s: %w", question, errDeclined)
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case err != nil: // its words could quote what it was told: the error is ours
-		return nil, advise(fmt.Errorf("%s: %s gave no answer: %w", question, program, plainAssuan(err)),
-			"does it run alone? a pinentry for the terminal needs one (set GPG_TTY=$(tty)), one with windows a desktop")
+	case err != nil:
+		return nil, advise(fmt.Errorf("%s: %s gave no answer: %s", question, program, plainAssuan(err)),
+			"was it cancelled? a pinentry for the terminal needs one (GPG_TTY=$(tty) names it), one with windows needs a desktop")
 	}
 	return readSecret(strings.NewReader(string(secret)))
 }
 
-// plainAssuan keeps a pinentry's own error, and nothing else: any other could
-// hold a line of what was said, and so the secret.
-func plainAssuan(err error) error {
+// plainAssuan keeps a pinentry's own words, and nothing else: any other error
+// could hold a line of what was said, and so the secret.
+func plainAssuan(err error) string {
 	if own, ok := errors.AsType[*pinentry.AssuanError](err); ok {
-		return own
+		return own.Description
 	}
-	return errors.New("it broke off")
+	return "it broke off"
 }
 
 // terminal is the name of the terminal at which people are, or "".

@@ -95,14 +95,14 @@ func (a *app) explainSetup(stick *yubikey.Stick, s yubikey.Status) {
 	still := factoryList(s)
 	switch {
 	case still != "":
-		a.note("%s (firmware %s) still has the %s that all YubiKeys are sold with; you get to choose others", stick, s.Firmware, still)
+		a.note("%s (firmware %s) still has the %s that all YubiKeys are sold with; this replaces them", stick, s.Firmware, still)
 	case s.PIN.Factory == yubikey.Unknown:
 		a.note("%s (firmware %s) does not tell whether PIN and PUK are those that all YubiKeys are sold with; it is tried", stick, s.Firmware)
 	default:
 		a.note("%s (firmware %s) has a PIN, a PUK and a management key of its own already", stick, s.Firmware)
 		return
 	}
-	a.note("PIN: 6 to 8 characters, asked for when the stick signs; PUK: 6 to 8 characters, sets a new PIN when three wrong ones blocked it (just Enter has one made)")
+	a.note("PIN: 6 to 8 characters, asked for when the stick signs; PUK: 6 to 8 characters, sets a new PIN when three wrong ones blocked it")
 }
 
 // noteSetup says what to do next.

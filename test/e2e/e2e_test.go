@@ -13,12 +13,14 @@
 //	server stop|kill NAME
 //	signer start|stop NAME    signet-signer; sets $SIGNER
 //	pushimage VAR REF TEXT    push a multi-platform image to $REGISTRY, set VAR to its digest
+//	pushmany REPO N           push images tagged 1 to N
 //	registry                  Debian's docker-registry, in place of the one in this process
 //	yubikeys SERIAL[:OPTION]  plug virtual YubiKeys in, as sticks_test.go says; sets $PIN, $PUK, $STICK_CA
 //	stick SERIAL ACTION       touch auto|refuse|manual, asked, release, remove, insert, reset, empty SLOT,
 //	                          garble, signatures N, tries N, puk-tries N
 //	pcscd stop                end the smart card service
 //	scdaemon start|stop       have GnuPG take a YubiKey
+//	dialog FILE PROGRAM...    run it at a terminal, where somebody answers: see dialog_test.go
 //	proxy                     put somebody between; sets $PROXY
 //	attack ...                what he does: see attack_test.go
 //	refuses DIR ROLE IMAGE    serve each file in DIR as the role's: every time the verdict is untrusted
@@ -159,11 +161,13 @@ func (b *bench) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"server":    plain("server start|stop|kill NAME [ARG...]", 2, serverCommand),
 		"signer":    plain("signer start|stop|kill NAME [ARG...]", 2, signerCommand),
 		"pushimage": plain("pushimage VAR REF TEXT", 3, pushImage),
+		"pushmany":  plain("pushmany REPO N", 2, pushImages),
 		"registry":  plain("registry", 0, debianRegistry),
 		"yubikeys":  plain("yubikeys SERIAL[:OPTION,...]...", 1, plugIn),
 		"stick":     plain("stick SERIAL ACTION [ARG]", 2, stickCommand),
 		"pcscd":     plain("pcscd stop", 1, stopDaemon),
 		"scdaemon":  plain("scdaemon start|stop", 1, scdaemonCommand),
+		"dialog":    plain("dialog FILE PROGRAM [ARG...]", 2, dialog),
 		"proxy":     plain("proxy", 0, startProxy),
 		"refuses":   plain("refuses DIR ROLE IMAGE", 3, refuses),
 		"attack":    plain("attack HOW [ARG...]", 1, attackCommand),

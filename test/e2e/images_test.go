@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -38,6 +39,15 @@ func pushImage(ts *testscript.TestScript, _ *scene, args []string) error {
 	}
 	digest, err := index.Digest()
 	ts.Setenv(args[0], digest.String())
+	return err
+}
+
+// pushImages pushes images tagged 1 to N.
+func pushImages(ts *testscript.TestScript, s *scene, args []string) error {
+	n, err := strconv.Atoi(args[1])
+	for i := 1; i <= n && err == nil; i++ {
+		err = pushImage(ts, s, []string{"IMAGE", fmt.Sprintf("%s:%d", args[0], i), fmt.Sprintf("number %d", i)})
+	}
 	return err
 }
 
