@@ -9,8 +9,8 @@ import (
 // What callers choose by. Each arrives wrapped in the stick it is about.
 var (
 	ErrNoSupport     = errors.New("this build of signet has no YubiKey support: it was built without cgo")
-	ErrNoDaemon      = errors.New("the smart card service is not running (pcscd; on Debian: apt install pcscd, systemctl start pcscd.socket)")
-	ErrNotAllowed    = errors.New("the smart card service refuses this user (a polkit rule for org.debian.pcsc-lite.access_pcsc decides)")
+	ErrNoDaemon      = errors.New("the smart card service (pcscd) is not running")
+	ErrNotAllowed    = errors.New("the smart card service (pcscd) does not let this user at cards")
 	ErrAbsent        = errors.New("not plugged in")
 	ErrBusy          = errors.New("another program holds the YubiKey")
 	ErrRemoved       = errors.New("the YubiKey was pulled out")
@@ -40,7 +40,7 @@ type PINError struct {
 	Again  bool // it is the one that was wrong before; it was not tried again
 }
 
-// Error tells how many tries are left, or what to do when none are.
+// Error tells how many tries are left.
 func (e *PINError) Error() string {
 	name := PIN
 	if e.PUK {
@@ -48,9 +48,9 @@ func (e *PINError) Error() string {
 	}
 	switch {
 	case e.Left == 0 && e.PUK:
-		return fmt.Sprintf("the PUK of YubiKey %d is blocked after too many wrong tries: only a reset of its PIV application, which destroys the keys in it, brings a new one", e.Serial)
+		return fmt.Sprintf("the PUK of YubiKey %d is blocked after too many wrong tries", e.Serial)
 	case e.Left == 0:
-		return fmt.Sprintf("the PIN of YubiKey %d is blocked after too many wrong tries: its PUK unblocks it", e.Serial)
+		return fmt.Sprintf("the PIN of YubiKey %d is blocked after too many wrong tries", e.Serial)
 	case e.Again:
 		return fmt.Sprintf("wrong %s for YubiKey %d, the same as before, so it was not tried again: %s left", name, e.Serial, tries(e.Left))
 	}
@@ -83,9 +83,9 @@ func tries(n int) string {
 // A SeveralError says that several sticks are plugged in and none was chosen.
 type SeveralError struct{ Sticks []Info }
 
-// Error lists the sticks and says how to choose.
+// Error lists the sticks.
 func (e *SeveralError) Error() string {
-	return fmt.Sprintf("%d YubiKeys are plugged in (%s): say which one with --serial", len(e.Sticks), names(e.Sticks))
+	return fmt.Sprintf("%d YubiKeys are plugged in (%s), and none was chosen", len(e.Sticks), names(e.Sticks))
 }
 
 func names(sticks []Info) string {

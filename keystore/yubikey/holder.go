@@ -22,9 +22,6 @@ type BusyError struct {
 
 // Error names the programs, and says how they let go.
 func (e *BusyError) Error() string {
-	if len(e.Holders) == 0 {
-		return e.cause.Error() + "; often that is gpg's scdaemon, an ssh agent or a browser"
-	}
 	var list []string
 	for _, h := range e.Holders {
 		words := fmt.Sprintf("%s, process %d", h.Program, h.Process)
@@ -48,6 +45,9 @@ func held(err error) error {
 		return err
 	}
 	holders := findHolders()
+	if len(holders) == 0 {
+		return fmt.Errorf("%w; often that is gpg's scdaemon, an ssh agent or a browser", err)
+	}
 	return &BusyError{holders[:min(len(holders), maxHolders)], err}
 }
 

@@ -164,5 +164,5 @@ func whyNoDaemon(err error) error {
 	if !errors.Is(dialErr, fs.ErrPermission) {
 		return err
 	}
-	return &wordedError{fmt.Sprintf("the smart card service refuses this user: its socket %s may not be opened", socket), []error{ErrNotAllowed, dialErr}}
+	return &wordedError{fmt.Sprintf("%v: its socket %s may not be opened", ErrNotAllowed, socket), []error{ErrNotAllowed, dialErr}}
 }

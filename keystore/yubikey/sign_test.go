@@ -169,7 +169,7 @@ func TestBlockedPIN(t *testing.T) {
 		t.Errorf("the last try was asked for with %q", p.asked[2])
 	}
 	err := sign(t, key)
-	if !errors.Is(err, yubikey.ErrBlocked) || !strings.Contains(err.Error(), "unblock") || len(p.asked) != 3 {
+	if !errors.Is(err, yubikey.ErrBlocked) || !strings.Contains(err.Error(), "blocked") || len(p.asked) != 3 {
 		t.Errorf("blocked: %v after asking %q", err, p.asked)
 	}
 	if hardware.Signatures() != before {

@@ -28,7 +28,7 @@ type badDay struct {
 	pin      string // what is typed; the right one when empty
 	do       func(*testing.T, *virtual.Stick, *yubikey.Key) error
 	want     error
-	words    string // that a person can act on
+	words    string // what, and which
 }
 
 var badDays = []badDay{
@@ -46,11 +46,11 @@ var badDays = []badDay{
 			other.Close()
 		}
 		return nil
-	}, yubikey.ErrBlocked, "PUK"},
+	}, yubikey.ErrBlocked, "the PIN of YubiKey 11111111 is blocked"},
 	{"PIN blocked", "", "", func(t *testing.T, s *virtual.Stick, k *yubikey.Key) error {
 		block(t, s, yubikey.PIN)
 		return signAnew(t, k)
-	}, yubikey.ErrBlocked, "its PUK unblocks it"},
+	}, yubikey.ErrBlocked, "the PIN of YubiKey 11111111 is blocked"},
 	{"PUK blocked", "", "", func(t *testing.T, s *virtual.Stick, k *yubikey.Key) error {
 		block(t, s, yubikey.PUK)
 		return briefly(types(rightPUK), func(session *yubikey.Session) error {
@@ -60,7 +60,7 @@ var badDays = []badDay{
 			}
 			return stick.Unblock(t.Context())
 		})
-	}, yubikey.ErrPUKBlocked, "only a reset"},
+	}, yubikey.ErrPUKBlocked, "the PUK of YubiKey 11111111 is blocked"},
 	{"touch refused", "", "", func(t *testing.T, s *virtual.Stick, k *yubikey.Key) error {
 		s.SetTouch(virtual.Refuse)
 		return signAnew(t, k)
