@@ -142,11 +142,7 @@ func (s *Server) postOnlineKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return signerError(err)
 	}
-	answer := api.OnlineKeysResponse{Keys: []api.OnlineKey{}}
-	for _, k := range keys {
-		answer.Keys = append(answer.Keys, api.OnlineKey(k))
-	}
-	return s.writeJSON(w, http.StatusOK, answer)
+	return s.writeJSON(w, http.StatusOK, api.OnlineKeysResponse{Keys: append([]api.OnlineKey{}, keys...)})
 }
 
 // getRepositories lists the repositories that the token covers, a page at a time.

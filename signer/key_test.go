@@ -38,7 +38,7 @@ func TestOnlineKeysAreTheSignersWord(t *testing.T) {
 		if again[i].Key.ID() != key.Key.ID() {
 			t.Errorf("%s has another key after a restart", key.Role)
 		}
-		if err := key.Verify(identity.Key); err != nil {
+		if err := key.Verify(identity.Key, app, key.Role); err != nil {
 			t.Error(err)
 		}
 		swapped, elsewhere, replaced := key, key, key
@@ -46,11 +46,11 @@ func TestOnlineKeysAreTheSignersWord(t *testing.T) {
 		elsewhere.Repository = "registry.example/team/other"
 		replaced.Key = newSigner(t).Key()
 		for name, forged := range map[string]api.OnlineKey{"another role": swapped, "another repository": elsewhere, "another key": replaced} {
-			if err := forged.Verify(identity.Key); !errors.Is(err, tuf.RuleOnlineKey) {
+			if err := forged.Verify(identity.Key, forged.Repository, forged.Role); !errors.Is(err, tuf.RuleOnlineKey) {
 				t.Errorf("%s: got %v, expected %v", name, err, tuf.RuleOnlineKey)
 			}
 		}
-		if err := key.Verify(newSigner(t).Key()); !errors.Is(err, tuf.RuleOnlineKey) {
+		if err := key.Verify(newSigner(t).Key(), app, key.Role); !errors.Is(err, tuf.RuleOnlineKey) {
 			t.Errorf("another identity: got %v, expected %v", err, tuf.RuleOnlineKey)
 		}
 	}

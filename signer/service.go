@@ -157,7 +157,7 @@ func (s *Service) handOut(ctx context.Context, repository string, fresh bool) ([
 			}
 		}
 		handed := api.OnlineKey{Repository: repository, Role: role, Key: keys[0].public}
-		payload, err := api.OnlineKeyPayload(repository, role, handed.Key)
+		payload, err := handed.Payload()
 		if err != nil {
 			return nil, err
 		}

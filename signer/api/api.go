@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/secure-systems-lab/go-securesystemslib/cjson"
-
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -42,43 +40,7 @@ type Identity struct {
 
 // OnlineKey is a key that the signer holds for one role of one repository, with
 // the signer's word for it.
-type OnlineKey struct {
-	Repository string   `json:"repository"`
-	Role       string   `json:"role"` // tuf.RoleSnapshot or tuf.RoleTimestamp
-	Key        *tuf.Key `json:"key"`
-	Signature  []byte   `json:"signature"` // by the identity key, over OnlineKeyPayload
-}
-
-// OnlineKeyPayload returns the bytes that the identity key signs for an online
-// key: the canonical JSON of its type, the key, the repository and the role.
-func OnlineKeyPayload(repository, role string, key *tuf.Key) ([]byte, error) {
-	return cjson.EncodeCanonical(map[string]any{
-		"_type":      "signet-online-key",
-		"key":        key,
-		"repository": repository,
-		"role":       role,
-	})
-}
-
-// Verify refuses an online key that identity did not sign for just this
-// repository and role. The caller still compares both with what it asked for.
-func (k OnlineKey) Verify(identity *tuf.Key) error {
-	if k.Key == nil || identity == nil {
-		return k.refuse("there is no key")
-	}
-	payload, err := OnlineKeyPayload(k.Repository, k.Role, k.Key)
-	if err != nil {
-		return err
-	}
-	if err := identity.Verify(payload, k.Signature); err != nil {
-		return k.refuse(fmt.Sprintf("key %s is not signed by the signer's identity %s", k.Key.ID(), identity.ID()))
-	}
-	return nil
-}
-
-func (k OnlineKey) refuse(detail string) error {
-	return &tuf.Refusal{Repository: k.Repository, Role: k.Role, Rule: tuf.RuleOnlineKey, Clause: "Signet profile: the signer", Detail: detail}
-}
+type OnlineKey = tuf.OnlineKey
 
 // SignRequest shows the signer all that a snapshot is to list, and the roots
 // that prove it.
