@@ -286,3 +286,45 @@ func TestTouchesAreCounted(t *testing.T) {
 		t.Errorf("said %q", got)
 	}
 }
+
+// TestStickSwappedWhileLent keeps a stick from passing for another one that was
+// in its reader a moment ago.
+func TestStickSwappedWhileLent(t *testing.T) {
+	plug(t, alice, bob)
+	session := newSession(t, types(rightPIN))
+	stick, err := session.Open(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stick.SwapWhileLent(bench.Stick(bob).Reader()); !errors.Is(err, yubikey.ErrRemoved) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPINsAreOverwritten(t *testing.T) {
+	plug(t, alice)
+	p := types(wrongPIN, rightPIN)
+	session := newSession(t, p)
+	stick, err := session.Open(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := makeKey(t, stick, yubikey.Request{})
+	if err := sign(t, key); !errors.Is(err, yubikey.ErrPIN) {
+		t.Fatal(err)
+	}
+	wrong := session.Retained()
+	if err := sign(t, key); err != nil {
+		t.Fatal(err)
+	}
+	right := session.Retained()
+	session.Close()
+	for _, secret := range slices.Concat(wrong, right, p.given) {
+		if strings.Trim(string(secret), "\x00") != "" {
+			t.Errorf("%q was not overwritten", secret)
+		}
+	}
+	if len(wrong) == 0 || len(wrong[1]) == 0 || len(right) == 0 || len(right[0]) == 0 {
+		t.Error("nothing was looked at")
+	}
+}

@@ -239,6 +239,7 @@ type person struct {
 	pins      []string
 	asked     []string
 	questions []yubikey.Question
+	given     [][]byte // what was handed out
 	notices   []string
 	noticed   func(string)
 }
@@ -248,8 +249,9 @@ func (p *person) StickSecret(_ context.Context, q yubikey.Question) ([]byte, err
 	defer p.mu.Unlock()
 	p.asked = append(p.asked, q.Prompt)
 	p.questions = append(p.questions, q)
-	if answer := p.answers[q.Secret]; answer != "" {
-		return []byte(answer), nil
+	if answer := []byte(p.answers[q.Secret]); len(answer) > 0 {
+		p.given = append(p.given, answer)
+		return answer, nil
 	}
 	if len(p.pins) == 0 {
 		return nil, errors.New("nobody at the keyboard")
@@ -258,6 +260,7 @@ func (p *person) StickSecret(_ context.Context, q yubikey.Question) ([]byte, err
 	if len(p.pins) > 1 {
 		p.pins = p.pins[1:]
 	}
+	p.given = append(p.given, pin)
 	return pin, nil
 }
 

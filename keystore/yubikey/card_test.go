@@ -1,6 +1,8 @@
 package yubikey
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -145,6 +147,11 @@ func TestGenerateHoldsTheCardToItsWord(t *testing.T) {
 		{"as asked for", liar{slot: as(Always, Always), attest: attesting(key.Public())}, nil, "made key"},
 		{"weaker touch", liar{slot: as(Always, Never)}, ErrCard, ""},
 		{"weaker PIN", liar{slot: as(Once, Always)}, ErrCard, ""},
+		{"says that it was imported", liar{slot: func(made bool) (SlotInfo, error) {
+			info, err := as(Always, Always)(made)
+			info.Origin = Imported
+			return info, err
+		}}, ErrCard, ""},
 		{"attests another key", liar{slot: as(Always, Always), attest: attesting(other.Public())}, ErrCard, ""},
 		{"attests nothing", liar{slot: as(Always, Always), attest: func() (*x509.Certificate, error) { return nil, errNothing }}, nil, "no attestation"},
 		{"pulled out before the certificate", liar{slot: as(Always, Always), storing: pulledOut}, ErrRemoved, ""},
@@ -167,6 +174,16 @@ func TestGenerateHoldsTheCardToItsWord(t *testing.T) {
 				t.Errorf("said %q", said)
 			}
 		})
+	}
+}
+
+func TestBombsAreNotInflated(t *testing.T) {
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	w.Write(make([]byte, maxCertificate+1))
+	w.Close()
+	if raw, err := inflate(bomb.Bytes()); err == nil {
+		t.Errorf("%d bytes", len(raw))
 	}
 }
 

@@ -67,6 +67,11 @@ func (test secretCase) run(t *testing.T, serial uint32) {
 		t.Errorf("tries left: %v, want %v", got, test.left)
 	}
 	session.Close()
+	for _, secret := range p.given {
+		if strings.Trim(string(secret), "\x00") != "" {
+			t.Errorf("%q was not overwritten", secret)
+		}
+	}
 	pin, puk := rightPIN, rightPUK
 	if err == nil {
 		if v := test.typed[yubikey.NewPIN]; v != "" {

@@ -57,6 +57,13 @@ func FuzzHostileCard(f *testing.F) {
 	f.Add(uint8(7), []byte{1, 1, 0x0a, 2, 2, 0, 1, 5, 1, 1, 0x90, 0})
 	f.Add(uint8(2), append([]byte{0x7c, 10, 0x80, 8, 1, 2, 3, 4, 5, 6, 7, 8}, 0x90, 0))
 	f.Add(uint8(7), append([]byte{0x7c, 18, 0x82, 16}, append(make([]byte, 16), 0x90, 0)...))
+	for _, block := range []int{8, 16} { // a witness and a response, both made up
+		answer := func(tag byte) []byte {
+			b := append([]byte{0x7c, byte(block + 2), tag, byte(block)}, make([]byte, block)...)
+			return append(b, 0x90, 0)
+		}
+		f.Add(uint8(block+6-1), append(answer(0x80), answer(0x82)...))
+	}
 	f.Fuzz(func(t *testing.T, minor uint8, script []byte) {
 		firmware := Version{5, int(minor % 8), 0}
 		commands := 0

@@ -281,8 +281,14 @@ func TestSetupRefuses(t *testing.T) {
 	} {
 		t.Run(test.claim, func(t *testing.T) {
 			hardware := insert(t, alice)
-			stick := open(t, types(test.typed...), 0)
+			p := types(test.typed...)
+			stick := open(t, p, 0)
 			done, err := stick.Setup(t.Context())
+			for _, secret := range p.given {
+				if strings.Trim(string(secret), "\x00") != "" {
+					t.Errorf("%q was not overwritten", secret)
+				}
+			}
 			if !errors.Is(err, test.want) || done != (yubikey.Setup{}) || !strings.Contains(err.Error(), "11111111") {
 				t.Errorf("%+v, %v", done, err)
 			}
