@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -103,13 +104,25 @@ func (a *app) sign(ctx context.Context, images []tuf.Image, notes map[string]str
 	if err != nil {
 		return err
 	}
-	hand, err := ring.atHand(ctx, f.keys)
+	var hand []foundKey
+	complete := len(f.keys) > 0
+	if complete {
+		hand, err = ring.atHand(ctx, f.keys)
+	} else if hand, complete, err = ring.likely(ctx); err == nil {
+		hand = unique(hand)
+	}
 	if err != nil {
 		return err
 	}
 	b := &batch{ring: ring}
 	for _, job := range jobs {
 		step, err := a.prepareSign(ctx, ring, job, hand, f.as, life)
+		if errors.Is(err, client.ErrKeys) && !complete {
+			complete = true
+			if hand, err = ring.atHand(ctx, nil); err == nil {
+				step, err = a.prepareSign(ctx, ring, job, hand, f.as, life)
+			}
+		}
 		if err != nil {
 			return err
 		}

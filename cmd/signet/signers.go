@@ -63,23 +63,65 @@ func presentFirst(keys []foundKey) []foundKey {
 
 // all lists the keys that could sign.
 func (r *keyring) all(ctx context.Context) ([]foundKey, error) {
-	entries, err := r.store.List()
-	if err != nil {
-		r.app.note("%v", err)
-	}
 	slots, err := r.slots(ctx)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if err != nil && !errors.Is(err, yubikey.ErrNoSupport) && !errors.Is(err, yubikey.ErrNoDaemon) {
+	if err != nil && !noSticks(err) {
 		r.app.note("%v", err)
 	}
-	var found, files, elsewhere []foundKey
-	for _, slot := range slots {
-		if slot.Key != nil && slot.Slot.Signs() {
-			found = append(found, foundKey{Key: slot.Key, slot: &slot})
-		}
+	return slices.Concat(inSlots(slots), r.inFiles()), nil
+}
+
+// likely lists the keys that could sign, as all does, but of YubiKeys that our
+// files have notes on it looks at no other slots than those: reading all of them
+// costs a real stick the better part of a second. complete is false when there may
+// be further keys.
+func (r *keyring) likely(ctx context.Context) (keys []foundKey, complete bool, err error) {
+	files := r.inFiles()
+	sticks, err := r.session.List(ctx)
+	if err != nil {
+		keys, err = r.all(ctx)
+		return keys, true, err
 	}
+	complete = true
+	for _, info := range sticks {
+		var here []foundKey
+		for _, key := range files {
+			if serial, slot, ok := key.place(); ok && serial == info.Serial && info.Err == nil {
+				onStick, err := r.session.Key(ctx, serial, slot, key.Key)
+				if ctx.Err() != nil {
+					return nil, false, ctx.Err()
+				}
+				if err == nil {
+					found := onStick.Info()
+					here = append(here, foundKey{Key: key.Key, entry: key.entry, slot: &found})
+				}
+			}
+		}
+		if len(here) == 0 {
+			keys, err = r.all(ctx)
+			return keys, true, err
+		}
+		keys, complete = append(keys, here...), false
+	}
+	return slices.Concat(keys, files), complete, nil
+}
+
+func inSlots(slots []yubikey.SlotInfo) (found []foundKey) {
+	for _, slot := range usable(slots) {
+		found = append(found, foundKey{Key: slot.Key, slot: &slot})
+	}
+	return found
+}
+
+// inFiles lists the keys of our files, last those that are on YubiKeys.
+func (r *keyring) inFiles() []foundKey {
+	entries, err := r.store.List()
+	if err != nil {
+		r.app.note("%v", err)
+	}
+	var files, elsewhere []foundKey
 	for _, entry := range entries {
 		switch {
 		case entry.HasPrivate():
@@ -88,7 +130,7 @@ func (r *keyring) all(ctx context.Context) ([]foundKey, error) {
 			elsewhere = append(elsewhere, foundKey{Key: entry.Key, entry: &entry})
 		}
 	}
-	return slices.Concat(found, files, elsewhere), nil
+	return slices.Concat(files, elsewhere)
 }
 
 // present tells whether a key can sign now, as far as that is known before.
