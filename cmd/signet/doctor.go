@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/keystore/yubikey"
 	"github.com/signet-trust/signet/tuf"
@@ -168,17 +170,70 @@ func (e *examination) anchors(ctx context.Context, servers client.Servers) {
 	}
 	verifier := client.New(e.app.clientConfig(anchors, servers))
 	for _, anchor := range anchors {
-		if strings.ContainsAny(anchor.Pattern, "*?") {
-			e.ok("anchor "+anchor.Pattern, "%s, at %s", pins(anchor), strings.Join(anchor.Servers, " "))
+		if !strings.ContainsAny(anchor.Pattern, "*?") {
+			e.repository(ctx, verifier, "anchor "+anchor.Pattern, anchor.Pattern)
 			continue
 		}
-		view, err := verifier.View(ctx, anchor.Pattern, client.Options{})
-		if err != nil {
-			e.trouble("anchor "+anchor.Pattern, err)
-			continue
+		e.ok("anchor "+anchor.Pattern, "%s, at %s", pins(anchor), strings.Join(anchor.Servers, " "))
+	}
+	e.patterns(ctx, verifier, anchors)
+}
+
+// patterns looks at the repositories that this machine has verified under an anchor
+// for many names.
+func (e *examination) patterns(ctx context.Context, verifier *client.Client, anchors client.Anchors) {
+	uses, err := verifier.KeyUses(ctx)
+	if err != nil {
+		e.trouble("state", err)
+	}
+	seen := map[string]bool{}
+	for _, list := range uses {
+		for _, use := range list {
+			anchor, err := anchors.For(use.Repository)
+			seen[use.Repository] = err == nil && anchor.Pattern != use.Repository
 		}
-		e.ok("anchor "+anchor.Pattern, "%s signed", plural(len(view.Tags), "tag"))
-		e.expiries(view)
+	}
+	maps.DeleteFunc(seen, func(_ string, many bool) bool { return !many })
+	const most = 20
+	for i, name := range sortedKeys(seen) {
+		if i == most {
+			e.ok("repositories", "%d more are not looked at; signet inspect REPO looks at one", len(seen)-most)
+			break
+		}
+		e.repository(ctx, verifier, "repository "+name, name)
+	}
+}
+
+// repository verifies all of one repository.
+func (e *examination) repository(ctx context.Context, verifier *client.Client, check, name string) {
+	view, err := verifier.View(ctx, name, client.Options{})
+	if err != nil {
+		e.trouble(check, err)
+		return
+	}
+	e.ok(check, "%s signed", plural(len(view.Tags), "tag"))
+	e.expiries(view)
+	e.held(view)
+}
+
+// held tells of keys whose loss or theft would be worse than it need be.
+func (e *examination) held(view *client.View) {
+	name := view.Repository
+	if root := view.Role(tuf.RoleRoot); root != nil && len(root.Keys) == 1 {
+		e.warn(name, "signet rotate "+name+" root --add KEY", "root has one key only: if it is lost, nobody can ever change a key again")
+	}
+	roots, _, err := e.app.demanded(name, attestation.Yubico())
+	if err != nil {
+		e.trouble(name, err)
+		return
+	}
+	keys := e.app.peoplesKeys(view, roots)
+	for _, role := range view.Roles {
+		for _, key := range role.Keys {
+			if weakness := keys[key.ID].Weakness; weakness != "" {
+				e.warn(name, fmt.Sprintf("signet rotate %s %s --add NEWKEY --remove %s", name, role.Name, key.ID[:12]), "%s key %s: %s", role.Name, key.ID[:12], weakness)
+			}
+		}
 	}
 }
 
@@ -220,6 +275,34 @@ func (e *examination) keys(ctx context.Context) {
 			e.trouble("YubiKey", stick.Err)
 			continue
 		}
-		e.ok(fmt.Sprintf("YubiKey %d", stick.Serial), "firmware %s", stick.Firmware)
+		e.stick(ctx, ring, stick)
+	}
+}
+
+// stick looks at one YubiKey, without any secret.
+func (e *examination) stick(ctx context.Context, ring *keyring, info yubikey.Info) {
+	check := fmt.Sprintf("YubiKey %d", info.Serial)
+	stick, err := ring.session.Open(ctx, info.Serial)
+	if err != nil {
+		e.trouble(check, err)
+		return
+	}
+	status, err := stick.Status(ctx)
+	if err != nil {
+		e.trouble(check, err)
+		return
+	}
+	e.ok(check, "firmware %s, %s", status.Firmware, plural(len(usable(status.Slots)), "key"))
+	switch {
+	case status.PIN.Left == 0:
+		e.trouble(check, &yubikey.PINError{Serial: info.Serial})
+	case status.PIN.Left == 1:
+		e.warn(check, fmt.Sprintf("signet yubikey unblock --serial %d sets a new one with the PUK", info.Serial), "one try is left for its PIN; a wrong one blocks it")
+	}
+	if status.PUK.Left == 0 {
+		e.warn(check, "move its keys' roles to another one while the PIN works: signet rotate", "its PUK is blocked: a blocked PIN could not be mended any more")
+	}
+	if sold := factoryList(status); sold != "" {
+		e.warn(check, fmt.Sprintf("signet yubikey setup --serial %d", info.Serial), "it still has the %s that all YubiKeys are sold with: whoever finds it can use it", sold)
 	}
 }

@@ -79,6 +79,27 @@ func hintRefused(err error) string {
 		return "if the clock is right now and ran ahead before: signet trust reset-clock " + orName(refusal.Repository)
 	case tuf.RuleLimit:
 		return "the server sent more than it should; something between here and it misbehaves"
+	case tuf.RulePath:
+		return "signet signer list " + orName(refusal.Repository) + " shows who may sign which tags; --as NAME chooses"
+	}
+	return hintHardware(refusal)
+}
+
+// hintHardware says what mends a repository that a trust anchor demands more of
+// than its keys prove.
+func hintHardware(refusal *tuf.Refusal) string {
+	rotate := "signet rotate " + orName(refusal.Repository) + " ROLE --add NEWKEY --remove OLDKEY"
+	switch refusal.Rule {
+	case tuf.RuleNotAttested:
+		return "the trust anchor demands keys that were made on YubiKeys (signet trust list shows it); a publisher gives the role such keys: " + rotate
+	case tuf.RuleAttestationChain:
+		return "if an authority of your own vouches for these YubiKeys, name it: signet trust add ... --attestation-root FILE --replace; else they are not genuine, or somebody forged this"
+	case tuf.RuleAttestationExpired:
+		return "check this machine's clock; if it is right, a publisher moves to another YubiKey: " + rotate
+	case tuf.RuleAttestationKey:
+		return "the attestation is that of another key; a publisher mends it: " + rotate
+	case tuf.RuleAttestationPolicy, tuf.RuleAttestationFirmware:
+		return "the trust anchor demands more than this key has (signet trust list shows it); a publisher moves to one that has it: " + rotate
 	}
 	return ""
 }
@@ -90,16 +111,29 @@ func orName(repository string) string {
 	return repository
 }
 
+// isAboutHardware tells whether a server refused keys for what their attestations
+// prove.
+func isAboutHardware(err error) bool {
+	problem, ok := errors.AsType[*api.ProblemError](err)
+	return ok && hintHardware(&tuf.Refusal{Rule: problem.Rule}) != ""
+}
+
 func hintProblem(err error) string {
 	switch {
 	case errors.Is(err, client.ErrUncertain), errors.Is(err, api.ErrUncertain): // whatever was the last that went wrong
 		return "it is not known whether it was published; the same command again finds out"
+	case errors.Is(err, client.ErrExists):
+		return "signet inspect REPO shows what is there, once this machine trusts it; nothing of it was changed"
+	case errors.Is(err, client.ErrRoleKeys):
+		return "signet inspect REPO shows the keys and thresholds that there are"
 	case errors.Is(err, tuf.ErrConflict):
 		return "someone else published first; look at what is there now, then try again"
 	case errors.Is(err, api.ErrUnauthorized):
 		return "signet login URL --token-file FILE, with a token that the server knows and that is neither expired nor revoked"
 	case errors.Is(err, api.ErrForbidden):
 		return "ask the server's operator for a token with the scope and the names that this needs (signet-server token create)"
+	case errors.Is(err, api.ErrRefused) && isAboutHardware(err):
+		return "nothing was published; this server takes only keys that were made on YubiKeys, under the policies that it names: signet key generate --yubikey; its operator can change the rule"
 	case errors.Is(err, api.ErrRefused):
 		return "nothing was published; the server's rules are stricter than TUF's: docs/formats.md has each, the server's operator can change limits"
 	case errors.Is(err, api.ErrSignerUnavailable):

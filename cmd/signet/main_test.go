@@ -72,7 +72,8 @@ func TestHints(t *testing.T) {
 	var list []error
 	for _, rule := range []tuf.Rule{
 		tuf.RuleShape, tuf.RuleKeyID, tuf.RuleThreshold, tuf.RuleRollback, tuf.RuleHash, tuf.RuleRootChain, tuf.RuleAnchor,
-		tuf.RuleAbsent, tuf.RuleDigest, tuf.RuleRepository, tuf.RuleLimit, tuf.RuleCanonical, tuf.RuleClock, tuf.RuleCompare,
+		tuf.RuleAbsent, tuf.RuleDigest, tuf.RuleRepository, tuf.RuleLimit, tuf.RuleCanonical, tuf.RuleClock, tuf.RuleCompare, tuf.RulePath,
+		tuf.RuleNotAttested, tuf.RuleAttestationChain, tuf.RuleAttestationExpired, tuf.RuleAttestationKey, tuf.RuleAttestationPolicy, tuf.RuleAttestationFirmware,
 	} {
 		list = append(list, refusal(rule))
 	}
@@ -86,7 +87,7 @@ func TestHints(t *testing.T) {
 		list = append(list, &client.ServerError{Server: "https://a.example", Trouble: trouble})
 	}
 	list = append(list,
-		tuf.ErrConflict, client.ErrUncertain, api.ErrUncertain, api.ErrUnauthorized, api.ErrForbidden, api.ErrSignerUnavailable, api.ErrStoreUnavailable, api.ErrInternal,
+		tuf.ErrConflict, client.ErrExists, client.ErrRoleKeys, client.ErrUncertain, api.ErrUncertain, api.ErrUnauthorized, api.ErrForbidden, api.ErrSignerUnavailable, api.ErrStoreUnavailable, api.ErrInternal,
 		api.ErrBusy, api.ErrTooManyRequests, client.ErrKeys, client.ErrNoServer, client.ErrAmbiguousServer,
 		&yubikey.PINError{Left: 2}, &yubikey.PINError{}, yubikey.ErrPIN, yubikey.ErrTouch, yubikey.ErrRemoved, yubikey.ErrAbsent,
 		yubikey.ErrBusy, yubikey.ErrNoDaemon, yubikey.ErrNoSupport, yubikey.ErrSlotTaken, yubikey.ErrSlotEmpty, yubikey.ErrManagementKey,

@@ -21,6 +21,7 @@ func newTrustAdd(a *app) *cobra.Command {
 	var rootKeys, servers []string
 	var caFile string
 	var replace bool
+	var hardware hardwareFlags
 	cmd := &cobra.Command{
 		Use:   "add PATTERN --root-key KEYID|FILE|PEM... --server URL",
 		Short: "Trust root keys for a name, or for all names that fit a pattern",
@@ -30,9 +31,14 @@ one in which '*' stands for characters other than '/', and which may end in
 
 A root key is given by its full key ID (64 hex digits), by a file with the
 public key in PEM, or by the PEM itself. All of them must have signed, unless
---threshold says how many.`,
+--threshold says how many.
+
+With --require-hardware, nothing is trusted unless every root and targets key is
+proved to have been made on a YubiKey, by an attestation that travels with the
+signed root; that is checked offline, too.`,
 		Example: `  signet trust add 'registry.example.com/team/*' --root-key root.pem --server https://signet.example.com
-  signet trust add registry.example.com/team/app --root-sha256 HEX --server https://signet.example.com`,
+  signet trust add 'registry.example.com/**' --root-key KEYID --require-hardware --min-firmware 5.7
+  signet trust add registry.example.com/team/app --root-sha256 HEX --server https://signet.example.com --server https://mirror.example.com`,
 		Args: cobra.ExactArgs(1),
 	}
 	flags := cmd.Flags()
@@ -45,9 +51,13 @@ public key in PEM, or by the PEM itself. All of them must have signed, unless
 	flags.Int64Var(&anchor.MinTargets, "min-targets", 0, "the lowest targets `version` that is accepted")
 	flags.BoolVar(&anchor.PlainHTTP, "allow-http", false, "allow http:// to other than this machine")
 	flags.BoolVar(&replace, "replace", false, "replace the anchor for this very pattern, if there is one")
+	hardware.add(cmd)
 	cmd.RunE = a.action(func(_ context.Context, args []string) error {
 		pattern, err := patternArg(args[0])
 		if err != nil {
+			return err
+		}
+		if anchor.Hardware, err = hardware.demand(cmd); err != nil {
 			return err
 		}
 		anchor.Pattern = pattern
@@ -67,7 +77,12 @@ public key in PEM, or by the PEM itself. All of them must have signed, unless
 		if err := a.saveAnchor(anchor, replace); err != nil {
 			return err
 		}
-		return a.print(anchor, func(w io.Writer) { fmt.Fprintf(w, "trusted for %s: %s\n", anchor.Pattern, pins(anchor)) })
+		return a.print(anchor, func(w io.Writer) {
+			fmt.Fprintf(w, "trusted for %s: %s\n", anchor.Pattern, pins(anchor))
+			if anchor.Hardware != nil {
+				fmt.Fprintf(w, "demanded: %s\n", demands(anchor.Hardware))
+			}
+		})
 	})
 	return cmd
 }
@@ -121,6 +136,9 @@ func (a *app) saveAnchor(anchor client.Anchor, replace bool) error {
 		for i := range anchors {
 			if anchors[i].Pattern != anchor.Pattern {
 				continue
+			}
+			if anchors[i].Hardware != nil && anchor.Hardware == nil && replace {
+				a.note("warning: the anchor before demanded hardware: %s; this one does not", demands(anchors[i].Hardware))
 			}
 			if !replace {
 				return nil, advise(fmt.Errorf("there is an anchor for %s already: %s", anchor.Pattern, pins(anchors[i])),
