@@ -56,8 +56,13 @@ func (d *Prepared) build(ctx context.Context) error {
 	var cur *current
 	if !d.step.first {
 		var err error
-		if cur, err = d.publisher.read(ctx, d.Repository, d.step.anchor, nil); err != nil {
-			return err
+		if !d.rebased {
+			cur = d.publisher.readLately(d.Repository)
+		}
+		if cur == nil {
+			if cur, err = d.publisher.read(ctx, d.Repository, d.step.anchor, nil); err != nil {
+				return err
+			}
 		}
 		d.versions, change.Expired, change.Warnings = cur.versions, cur.expired, cur.warnings
 	}

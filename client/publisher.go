@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/signet-trust/signet/server/api"
@@ -32,6 +33,8 @@ type Publisher struct {
 	// Life is how long a role's new file lives, by role; "signer" stands for all
 	// delegated roles. Roles that it lacks: DefaultLife.
 	Life map[string]time.Duration
+
+	lately atomic.Pointer[lateRead] // what Roles has just read
 }
 
 // DefaultLife is how long a new file of role lives: a year for root, 180 days

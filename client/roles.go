@@ -32,6 +32,7 @@ func (p *Publisher) Roles(ctx context.Context, repository string) ([]SigningRole
 	if err != nil {
 		return nil, err
 	}
+	p.lately.Store(&lateRead{cur, p.Client.config.Now()})
 	keys := tuf.RoleKeysOf(cur.root, tuf.RoleRoot)
 	roles := []SigningRole{{Name: tuf.RoleRoot, Version: cur.root.Signed.Version, Expires: cur.root.Signed.Expires, Threshold: keys.Threshold, Keys: keys.Keys}}
 	for _, name := range cur.names {
@@ -46,6 +47,27 @@ func (p *Publisher) Roles(ctx context.Context, repository string) ([]SigningRole
 		roles = append(roles, role)
 	}
 	return roles, nil
+}
+
+// A lateRead is what Roles has just read. The step that is prepared next builds on
+// it rather than read the same again; should it be stale, the server says so when
+// it is published, and the step is built anew.
+type lateRead struct {
+	cur *current
+	at  time.Time
+}
+
+// readLately returns what Roles read of repository within the last seconds, once,
+// or nil.
+func (p *Publisher) readLately(repository string) *current {
+	read := p.lately.Swap(nil)
+	if read == nil || read.cur.repository != repository {
+		return nil
+	}
+	if age := p.Client.config.Now().Sub(read.at); age < 0 || age > 30*time.Second {
+		return nil
+	}
+	return read.cur
 }
 
 // maxRepositories is how many repositories a server may list: more cannot be read
