@@ -25,8 +25,6 @@ const (
 	barToRaw     = 0.95 // of the signatures a second that the bare card library makes
 	barAPDUs     = 2    // VERIFY and GENERAL AUTHENTICATE: what PIN policy "always" needs
 	barPublishMS = 20   // CPU of one publish, the card's own work aside
-	// Select, version, serial, the slot's metadata, the tries left, and the signature.
-	barPublishAPDUs = 8
 
 	stickPIN = "246802"
 	// A YubiKey takes 50 ms and more for a signature. The virtual one is given less
@@ -74,7 +72,7 @@ func (b *bench) yubikey() error {
 	if err := slow.Remove(); err != nil {
 		return err
 	}
-	return b.publishByStick(instant, sticks.Env())
+	return b.publishByStick(sticks.Env())
 }
 
 // signatures compares n signatures by keystore/yubikey with n by the card library.
@@ -181,7 +179,7 @@ func timed(stick *virtual.Stick, n int, sign func() error) (took time.Duration, 
 // publishByStick measures the CPU of `signet sign` with a key on the stick, from
 // the question to the registry to the verified read back. The card's own work and
 // pcscd's are other processes'.
-func (b *bench) publishByStick(stick *virtual.Stick, extra []string) error {
+func (b *bench) publishByStick(extra []string) error {
 	env := append(os.Environ(), extra...)
 	for _, name := range []string{"CONFIG", "STATE", "DATA"} {
 		env = append(env, "XDG_"+name+"_HOME="+filepath.Join(b.dir, "stick", strings.ToLower(name)))
@@ -206,7 +204,6 @@ func (b *bench) publishByStick(stick *virtual.Stick, extra []string) error {
 		}
 	}
 	var cpu []time.Duration
-	sent := -stick.APDUs()
 	for round := range b.rounds {
 		tag := fmt.Sprintf("%s:r%d", repository, round)
 		c, err := b.measure(env, signet, "sign", tag+"@"+b.digest, "--pin-file", pin, "--yes")
@@ -219,6 +216,5 @@ func (b *bench) publishByStick(stick *virtual.Stick, extra []string) error {
 		cpu = append(cpu, c.CPU)
 	}
 	row("yubikey/publish-cpu", ms(median(cpu)), "ms", barPublishMS, false)
-	row("yubikey/publish-apdus", float64(sent+stick.APDUs())/float64(b.rounds), "each", barPublishAPDUs, false)
 	return nil
 }
