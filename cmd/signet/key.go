@@ -39,6 +39,7 @@ type keyInfo struct {
 	Touch     string             `json:"touch,omitempty"`
 	Origin    string             `json:"origin,omitempty"` // "generated": made on the YubiKey; "imported"
 	Connected bool               `json:"connected,omitempty"`
+	Gone      bool               `json:"gone,omitempty"`     // its YubiKey is connected, and has it no more
 	Attested  *attestation.Proof `json:"attested,omitempty"` // what the stick's attestation proves
 	Doubt     *doubt             `json:"notAttested,omitempty"`
 	Weakness  string             `json:"weakness,omitempty"`
@@ -105,7 +106,10 @@ func (k keyInfo) place() string {
 	switch k.Where {
 	case "yubikey":
 		place := fmt.Sprintf("YubiKey %d slot %s", k.Serial, k.Slot)
-		if !k.Connected {
+		switch {
+		case k.Gone:
+			place += " (gone: overwritten, or reset)"
+		case !k.Connected:
 			place += " (not connected)"
 		}
 		return place

@@ -60,8 +60,8 @@ func (c *stickChoice) request() (r yubikey.Request, err error) {
 }
 
 // allow notes in the request that a slot may be overwritten, if the words are
-// right.
-func (c *stickChoice) allow(r *yubikey.Request, stick *yubikey.Stick) error {
+// right, and says what is lost.
+func (c *stickChoice) allow(ctx context.Context, ring *keyring, r *yubikey.Request, stick *yubikey.Stick) error {
 	if c.force == "" {
 		return nil
 	}
@@ -70,6 +70,17 @@ func (c *stickChoice) allow(r *yubikey.Request, stick *yubikey.Stick) error {
 		return usagef("--force %q: to overwrite a key, give its --slot, and --force in the words \"destroy SERIAL/SLOT\", here %q", c.force, words)
 	}
 	r.Overwrite = true
+	old, err := stick.Key(ctx, r.Slot)
+	if err != nil { // nothing there that signet could sign with
+		return ctx.Err()
+	}
+	info := old.Info()
+	key := ring.noted(foundKey{Key: old.Key(), slot: &info})
+	ring.app.note("overwriting %s", key.called())
+	uses, _ := ring.uses(ctx)
+	for _, use := range uses[key.ID()] {
+		ring.app.note("warning: that key is trusted as %s of %s; unless others can sign there, nobody can any more", use.Role, use.Repository)
+	}
 	return nil
 }
 
@@ -131,7 +142,7 @@ two root keys, on two YubiKeys, and keep them apart.`,
 		if err != nil {
 			return err
 		}
-		if err := choice.allow(&request, stick); err != nil {
+		if err := choice.allow(ctx, ring, &request, stick); err != nil {
 			return err
 		}
 		if err := ring.warnFactory(ctx, stick); err != nil {

@@ -61,7 +61,7 @@ several YubiKeys.`,
 		if err != nil {
 			return err
 		}
-		if err := choice.allow(&request, stick); err != nil {
+		if err := choice.allow(ctx, ring, &request, stick); err != nil {
 			return err
 		}
 		if err := ring.warnFactory(ctx, stick); err != nil {

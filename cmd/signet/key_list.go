@@ -110,11 +110,20 @@ func (r *keyring) list(ctx context.Context, roots *attestation.Roots) (keyList, 
 			break
 		}
 	}
+	here := map[uint32]bool{}
+	sticks, err := r.session.List(ctx)
+	if !noSticks(err) {
+		trouble = errors.Join(trouble, err)
+	}
+	for _, stick := range sticks {
+		here[stick.Serial] = stick.Err == nil
+	}
 	uses, err := r.uses(ctx)
 	trouble = errors.Join(trouble, err)
 	now := r.app.now()
 	for i := range list.Keys {
 		k := &list.Keys[i]
+		k.Gone = k.Where == "yubikey" && !k.Connected && here[k.Serial]
 		k.vouch(roots, now)
 		k.Trusted = uses[k.ID]
 	}

@@ -27,7 +27,10 @@ const (
 )
 
 // sticks are a script's virtual YubiKeys.
-type sticks struct{ bench *yubikey.Bench }
+type sticks struct {
+	bench    *yubikey.Bench
+	scdaemon io.WriteCloser // its standard input
+}
 
 // plugIn plugs YubiKeys in, each as SERIAL[:OPTION,...]. It sets $PIN and $PUK to
 // files with what they were set up with, and $STICK_CA to one with who vouches
@@ -53,7 +56,7 @@ func plugIn(ts *testscript.TestScript, s *scene, args []string) error {
 		return err
 	}
 	ts.Defer(func() { ts.Check(bench.Close()) })
-	s.sticks = &sticks{bench}
+	s.sticks = &sticks{bench: bench}
 	ts.Setenv("PCSCLITE_CSOCK_NAME", bench.Socket())
 	for name, data := range map[string]string{
 		"PIN": stickPIN + "\n", "PUK": stickPUK + "\n", "STICK_CA": string(bench.Maker().AuthorityPEM()),
@@ -160,7 +163,7 @@ func expect(what string, got int, want string) error {
 // the machine of everybody who signs commits, and ends it.
 func scdaemonCommand(ts *testscript.TestScript, s *scene, args []string) error {
 	if args[0] == "stop" {
-		return s.stop("scdaemon", syscall.SIGTERM)
+		return s.endScdaemon()
 	}
 	home := filepath.Join(ts.Getenv("WORK"), "gnupg")
 	if err := os.MkdirAll(home, 0o700); err != nil {
@@ -194,11 +197,18 @@ func scdaemonCommand(ts *testscript.TestScript, s *scene, args []string) error {
 		_, _ = io.Copy(p.output, stdout)
 		p.ended <- cmd.Wait()
 	}()
-	s.processes["scdaemon"] = p
+	s.processes["scdaemon"], s.sticks.scdaemon = p, stdin
 	ts.Defer(func() {
 		if s.processes["scdaemon"] == p {
-			ts.Check(s.stop("scdaemon", syscall.SIGTERM))
+			ts.Check(s.endScdaemon())
 		}
 	})
 	return err
+}
+
+// endScdaemon ends it as gpgconf --kill scdaemon does: a signal alone it ignores
+// while it has somebody to talk to.
+func (s *scene) endScdaemon() error {
+	_, err := io.WriteString(s.sticks.scdaemon, "KILLSCD\nBYE\n")
+	return errors.Join(err, s.sticks.scdaemon.Close(), s.stop("scdaemon", syscall.SIGTERM))
 }
