@@ -122,9 +122,9 @@ func (p *Publisher) call(ctx context.Context, method, path string, body []byte, 
 	return nil
 }
 
-func (p *Publisher) info(ctx context.Context) (*api.ServerInfo, error) {
+func (p *Publisher) info(ctx context.Context, path string) (*api.ServerInfo, error) {
 	var info api.ServerInfo
-	if err := p.call(ctx, http.MethodGet, api.ServerPath, nil, &info); err != nil {
+	if err := p.call(ctx, http.MethodGet, path, nil, &info); err != nil {
 		return nil, err
 	}
 	return &info, nil

@@ -235,7 +235,13 @@ func (p *Publisher) PrepareRemoveSigner(ctx context.Context, request RemoveSigne
 
 // Info asks the server what it is, for a login to show and pin.
 func (p *Publisher) Info(ctx context.Context) (*api.ServerInfo, error) {
-	return p.info(ctx)
+	return p.info(ctx, api.ServerPath)
+}
+
+// InfoFor asks the server what it is, and what it asks of those who publish to
+// repository: its rules for that name.
+func (p *Publisher) InfoFor(ctx context.Context, repository string) (*api.ServerInfo, error) {
+	return p.info(ctx, api.ServerPathOf(repository))
 }
 
 // Token asks the server what the token may do.

@@ -88,6 +88,12 @@ This machine then trusts the new root for this very name.
 		if request.Targets, err = ring.roleKeys(ctx, "--targets-key", targetsKeys, targetsThreshold, request.Attestations); err != nil {
 			return err
 		}
+		if err := a.inHardware(publisher, name, tuf.RoleRoot, request.Root.Keys, request.Attestations); err != nil {
+			return err
+		}
+		if err := a.inHardware(publisher, name, tuf.RoleTargets, request.Targets.Keys, request.Attestations); err != nil {
+			return err
+		}
 		if request.Signers, err = ring.initSigners(ctx, name, request, append(rootKeys, targetsKeys...)); err != nil {
 			return err
 		}

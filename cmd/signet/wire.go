@@ -98,19 +98,21 @@ func (a *app) publisher(ctx context.Context, repository string, ring *keyring, l
 		Life:       map[string]time.Duration{},
 	}
 	facts := a.factsOf(server.URL)
-	if facts.info == nil {
-		if facts.info, err = publisher.Info(ctx); err != nil {
+	info := facts.info[repository]
+	if info == nil {
+		if info, err = publisher.InfoFor(ctx, repository); err != nil {
 			return nil, err
 		}
+		facts.info[repository] = info
 	}
-	maps.Copy(publisher.Life, client.Lives(facts.info)) // what the server advises, then what was asked for
+	maps.Copy(publisher.Life, client.Lives(info)) // what the server advises, then what was asked for
 	maps.Copy(publisher.Life, life)
 	return publisher, nil
 }
 
 // serverFacts are what one command has learnt of a server.
 type serverFacts struct {
-	info  *api.ServerInfo
+	info  map[string]*api.ServerInfo // by repository: rules differ by name
 	token *api.TokenInfo
 }
 
@@ -119,7 +121,7 @@ func (a *app) factsOf(url string) *serverFacts {
 		a.facts = map[string]*serverFacts{}
 	}
 	if a.facts[url] == nil {
-		a.facts[url] = &serverFacts{}
+		a.facts[url] = &serverFacts{info: map[string]*api.ServerInfo{}}
 	}
 	return a.facts[url]
 }
@@ -146,6 +148,22 @@ func (a *app) may(ctx context.Context, publisher *client.Publisher, repository, 
 	if !slices.ContainsFunc(token.Repositories, func(pattern string) bool { return tuf.MatchName(pattern, repository) }) {
 		return fmt.Errorf("%w: token %s of %s is for %s, not for %s", api.ErrForbidden,
 			clip(token.Name, 100), server.URL, clip(strings.Join(token.Repositories, ", "), 500), repository)
+	}
+	return nil
+}
+
+// inHardware refuses what the server would refuse in the end: keys that no YubiKey
+// vouches for, under a name where it takes no others.
+func (a *app) inHardware(publisher *client.Publisher, repository, role string, keys []*tuf.Key, attestations map[string][]string) error {
+	info := a.factsOf(publisher.Server.URL).info[repository]
+	if info == nil || info.Hardware == nil || role != tuf.RoleRoot && role != tuf.RoleTargets && !info.Hardware.Signers {
+		return nil
+	}
+	for _, key := range keys {
+		if len(attestations[key.ID()]) == 0 {
+			return advise(fmt.Errorf("%s takes no keys for %s but those of YubiKeys that vouch for them: no attestation of the %s key %.12s is known here: %w",
+				publisher.Server.URL, repository, role, key.ID(), tuf.RuleNotAttested), "signet key generate --yubikey makes such a key")
+		}
 	}
 	return nil
 }
