@@ -2,6 +2,7 @@ package yubikey
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -22,6 +23,8 @@ const (
 	insGetData    = 0xcb
 	insPutData    = 0xdb
 	insMetadata   = 0xf7
+	insSerial     = 0xf8
+	insSerialOTP  = 0x01 // of the OTP application
 	insSetManage  = 0xff
 	insDeviceInfo = 0x1d // of the management application
 
@@ -75,7 +78,27 @@ func (w wire) send(ins, p1, p2 byte, data ...byte) ([]byte, error) {
 var (
 	aidPIV        = []byte{0xa0, 0x00, 0x00, 0x03, 0x08}
 	aidManagement = []byte{0xa0, 0x00, 0x00, 0x05, 0x27, 0x47, 0x11, 0x17}
+	aidOTP        = []byte{0xa0, 0x00, 0x00, 0x05, 0x27, 0x20, 0x01, 0x01}
 )
+
+// serial returns the stick's serial number. It chooses an application of its own.
+func (w wire) serial(firmware Version) (uint32, error) {
+	application, ins, p1 := aidPIV, byte(insSerial), byte(0)
+	if !firmware.AtLeast(5, 0) { // only another application tells it there
+		application, ins, p1 = aidOTP, insSerialOTP, 0x10
+	}
+	if err := w.choose(application); err != nil {
+		return 0, err
+	}
+	answer, err := w.send(ins, p1, 0)
+	if err != nil {
+		return 0, err
+	}
+	if len(answer) != 4 {
+		return 0, fmt.Errorf("%w: a serial number of %d bytes", ErrCard, len(answer))
+	}
+	return binary.BigEndian.Uint32(answer), nil
+}
 
 func (w wire) choose(application []byte) error {
 	_, err := w.send(insSelect, 0x04, 0x00, application...)
@@ -168,9 +191,10 @@ func appendTLV(b []byte, tag byte, value []byte) []byte {
 	return append(b, value...)
 }
 
-// padded is a PIN or PUK as cards take it: eight bytes, filled up with FF.
-func padded(secret []byte) []byte {
-	field := bytes.Repeat([]byte{0xff}, 8)
-	copy(field, secret)
+// sideBySide pads two secrets to eight bytes each, as the card takes them.
+func sideBySide(old, next []byte) []byte {
+	field := bytes.Repeat([]byte{0xff}, 16)
+	copy(field[:8], old)
+	copy(field[8:], next)
 	return field
 }

@@ -301,6 +301,21 @@ func TestStickSwappedWhileLent(t *testing.T) {
 	}
 }
 
+// TestStickSwappedBeforeLent keeps one stick's secrets from another one, which
+// would count a wrong try.
+func TestStickSwappedBeforeLent(t *testing.T) {
+	plug(t, alice, bob)
+	session := newSession(t, types(rightPIN))
+	stick, err := session.Open(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := stick.SwapBeforeLent(bench.Stick(bob).Reader())
+	if used || !errors.Is(err, yubikey.ErrRemoved) {
+		t.Errorf("another stick was talked to: %t; got %v", used, err)
+	}
+}
+
 func TestPINsAreOverwritten(t *testing.T) {
 	plug(t, alice)
 	p := types(wrongPIN, rightPIN)

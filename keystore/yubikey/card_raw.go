@@ -26,7 +26,17 @@ func (c *pivCard) Raw(do func(wire) error) error {
 	if err := c.yk.Close(); err != nil {
 		return err
 	}
-	err = patiently(func() error { return lend(c.reader, do) })
+	err = patiently(func() error {
+		return lend(c.reader, func(w wire) error {
+			// While the card was nobody's, another stick may have come into the
+			// reader. It must not be shown this one's secrets.
+			now, err := w.serial(c.Version())
+			if err != nil || now != serial {
+				return errors.Join(ErrRemoved, err)
+			}
+			return do(w)
+		})
+	})
 	back := patiently(func() error { return c.reopen(serial) })
 	if back != nil {
 		return errors.Join(err, errLost, explain(back))

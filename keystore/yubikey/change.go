@@ -105,7 +105,7 @@ func (t *talk) change(ctx context.Context, ins byte, shown string, old, next []b
 	if ins == insChange && shown == PUK {
 		reference = refPUK
 	}
-	data := append(padded(old), padded(next)...)
+	data := sideBySide(old, next)
 	_, err := raw(ctx, t, func(w wire) (none, error) {
 		defer clear(data)
 		if err := w.choose(aidPIV); err != nil {
@@ -114,6 +114,9 @@ func (t *talk) change(ctx context.Context, ins byte, shown string, old, next []b
 		_, err := w.send(ins, 0, reference, data...)
 		return none{}, err
 	})
+	if t.abandoned == nil { // else the request is still at it, and overwrites it itself
+		clear(data)
+	}
 	left, wrong := pinTries(err)
 	switch {
 	case wrong:

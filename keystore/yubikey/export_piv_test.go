@@ -12,6 +12,18 @@ func (st *Stick) SwapWhileLent(reader string) error {
 	})
 }
 
+// SwapBeforeLent has another stick stand in the reader when ours lets go of the
+// card, and tells whether that one was talked to.
+func (st *Stick) SwapBeforeLent(reader string) (used bool, err error) {
+	c := st.card.(*pivCard)
+	c.reader = reader
+	err = c.Raw(func(wire) error {
+		used = true
+		return nil
+	})
+	return used, err
+}
+
 // Retained returns the session's memory of PINs, for who must see it overwritten.
 func (s *Session) Retained() (secrets [][]byte) {
 	s.mu.Lock()
