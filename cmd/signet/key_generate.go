@@ -24,16 +24,16 @@ type stickChoice struct {
 
 func (c *stickChoice) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&c.role, "role", "", "what the key is for: root, targets or signer; root keys go to slot 9c first, others to 82 to 95")
-	flags.StringVar(&c.name, "name", "", "a name to call it by")
+	flags.StringVar(&c.role, "role", "", "what the key is for, a `ROLE`: root, targets or signer; root keys go to slot 9c first, others to 82 to 95")
+	flags.StringVar(&c.name, "name", "", "a `NAME` to call it by")
 	flags.Uint32Var(&c.serial, "serial", 0, "serial `number` of the YubiKey, which is printed on it, when several are plugged in")
-	flags.StringVar(&c.slot, "slot", "", "YubiKey slot: 9c, or 82 to 95 (default: the first free one)")
-	flags.StringVar(&c.touch, "touch", yubikey.Always, "when the YubiKey wants a touch: always, cached (not again for 15 seconds) or never")
-	flags.StringVar(&c.pin, "pin", yubikey.Always, "when the YubiKey wants its PIN: always, once (after it was plugged in) or never; you type it once a command all the same")
+	flags.StringVar(&c.slot, "slot", "", "YubiKey `SLOT`: 9c, or 82 to 95 (default: the first free one)")
+	flags.StringVar(&c.touch, "touch", yubikey.Always, "`WHEN` the YubiKey wants a touch: always, cached (not again for 15 seconds) or never")
+	flags.StringVar(&c.pin, "pin", yubikey.Always, "`WHEN` the YubiKey wants its PIN: always, once (after it was plugged in) or never; you type it once a command all the same")
 	flags.StringVar(&c.pin, "pin-policy", yubikey.Always, "the same as --pin")
 	flags.Lookup("pin-policy").Hidden = true
-	flags.StringVar(&c.force, "force", "", `overwrite what is in the slot; to be said in the words "destroy SERIAL/SLOT"`)
-	flags.StringVar(&c.managementKeyFile, "management-key-file", "", "file with the YubiKey's management key in hex, when it is neither the factory's nor kept under the PIN")
+	flags.StringVar(&c.force, "force", "", "overwrite what is in the slot; to be said in the `WORDS` \"destroy SERIAL/SLOT\"")
+	flags.StringVar(&c.managementKeyFile, "management-key-file", "", "`FILE` with the YubiKey's management key in hex, when it is neither the factory's nor kept under the PIN")
 }
 
 // request checks the flags and makes a request of them.

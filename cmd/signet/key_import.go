@@ -37,7 +37,7 @@ several YubiKeys.`,
 		Args:    cobra.ExactArgs(1),
 	}
 	choice.add(cmd)
-	a.secretFlags(cmd)
+	a.pinFlags(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
 		request, err := choice.request()
 		if err != nil {

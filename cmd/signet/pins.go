@@ -63,11 +63,16 @@ func (o *secretOptions) source(secret string) *stickSource {
 // secretFlags adds the flags of commands that sign: where PINs and passphrases
 // come from, and how long to wait for a YubiKey.
 func (a *app) secretFlags(cmd *cobra.Command) {
-	a.stickFlags(cmd, yubikey.PIN)
+	a.pinFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&a.secrets.passphrases.files, "passphrase-file", nil, "read the passphrase of key files from this `file` (may be given several times: each is tried)")
 	flags.IntVar(&a.secrets.passphrases.fd, "passphrase-fd", -1, "read the passphrase of key files from this file `descriptor`")
-	flags.BoolVar(&a.secrets.allowFactoryPIN, "allow-factory-pin", false, "use the PIN 123456, which every YubiKey is sold with: protects nothing, for tests only")
+}
+
+// pinFlags adds the flags of commands that need a YubiKey's PIN.
+func (a *app) pinFlags(cmd *cobra.Command) {
+	a.stickFlags(cmd, yubikey.PIN)
+	cmd.Flags().BoolVar(&a.secrets.allowFactoryPIN, "allow-factory-pin", false, "use the PIN 123456, which every YubiKey is sold with: protects nothing, for tests only")
 }
 
 // stickFlags adds the flags that give certain secrets of YubiKeys.
@@ -76,10 +81,10 @@ func (a *app) stickFlags(cmd *cobra.Command, secrets ...string) {
 	for _, secret := range secrets {
 		source := a.secrets.source(secret)
 		stem := stickFlagNames[secret]
-		flags.StringArrayVar(&source.files, stem+"-file", nil, fmt.Sprintf("read the YubiKey's %s from this file; SERIAL=FILE for that YubiKey alone: `[SERIAL=]FILE` (may be given several times)", secret))
-		flags.StringArrayVar(&source.fds, stem+"-fd", nil, fmt.Sprintf("read the YubiKey's %s from this file descriptor: `[SERIAL=]N` (may be given several times)", secret))
+		flags.StringArrayVar(&source.files, stem+"-file", nil, fmt.Sprintf("read the %s from `[SERIAL=]FILE`, with SERIAL for that YubiKey alone (may be given several times)", secret))
+		flags.StringArrayVar(&source.fds, stem+"-fd", nil, fmt.Sprintf("read the %s from the file descriptor `[SERIAL=]N`, with SERIAL for that YubiKey alone (may be given several times)", secret))
 	}
-	flags.StringVar(&a.secrets.pinentry, "pinentry", "", "have this `PROGRAM` of GnuPG's pinentry family ask for secrets, in a window or at the terminal; pinentry when no program is named")
+	flags.StringVar(&a.secrets.pinentry, "pinentry", "", "have a program of GnuPG's pinentry family ask for secrets, in a window or at the terminal; --pinentry=`PROGRAM` names another one than pinentry")
 	flags.Lookup("pinentry").NoOptDefVal = "pinentry"
 	a.waitFlag(cmd)
 }
