@@ -53,18 +53,24 @@ func (s *secretSource) read() (secrets [][]byte, err error) {
 
 // readSecret reads one line. It refuses what cannot be meant as a secret.
 func readSecret(r io.Reader) ([]byte, error) {
-	raw, err := io.ReadAll(io.LimitReader(r, maxSecret+2))
-	if err != nil {
-		return nil, err
+	raw := make([]byte, maxSecret+2) // at once: a buffer that grows leaves copies behind
+	n, err := io.ReadFull(r, raw)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
 	}
-	secret := bytes.TrimSuffix(bytes.TrimSuffix(raw, []byte("\n")), []byte("\r"))
+	secret := bytes.TrimSuffix(bytes.TrimSuffix(raw[:n], []byte("\n")), []byte("\r"))
 	switch {
+	case err != nil:
 	case len(secret) == 0:
-		return nil, errEmptySecret
+		err = errEmptySecret
 	case len(secret) > maxSecret:
-		return nil, fmt.Errorf("it is longer than %d bytes", maxSecret)
+		err = fmt.Errorf("it is longer than %d bytes", maxSecret)
 	case bytes.ContainsAny(secret, "\n\x00"):
-		return nil, errors.New("it has more than one line")
+		err = errors.New("it has more than one line")
+	}
+	if err != nil {
+		clear(raw)
+		return nil, err
 	}
 	return secret, nil
 }
@@ -108,6 +114,7 @@ func (a *app) askSecret(ctx context.Context, prompt string) ([]byte, error) {
 	fmt.Fprint(a.stderr, prompt)
 	secret, err := wait(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
 	fmt.Fprintln(a.stderr)
+	defer clear(secret) // what follows is a copy
 	if err != nil {
 		return nil, errors.Join(err, term.Restore(fd, before))
 	}

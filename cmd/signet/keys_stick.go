@@ -207,20 +207,18 @@ func (s *stickSigner) ready(ctx context.Context) (*yubikey.Key, error) {
 	r := s.ring
 	key, err := r.locate(ctx, s.key)
 	limit := r.app.patience()
-	if !errors.Is(err, yubikey.ErrAbsent) && !errors.Is(err, yubikey.ErrSlotEmpty) || s.isGone(err) {
+	if !s.mayCome(err) {
 		limit = 0
 	}
 	if limit > 0 {
 		r.app.note("plug in the YubiKey that has %s: waiting up to %s for it", s.key.called(), spoken(limit))
 	}
-	for end := r.app.now().Add(limit); limit > 0 && err != nil; {
+	for end := r.app.now().Add(limit); s.mayCome(err) && r.app.now().Before(end); {
 		serial, _, _ := s.key.place() // 0: any that comes
 		if _, err := r.session.Await(ctx, serial, end.Sub(r.app.now())); err != nil {
 			return nil, s.explain(ctx, err)
 		}
-		if key, err = r.locate(ctx, s.key); s.isGone(err) {
-			break
-		}
+		key, err = r.locate(ctx, s.key)
 	}
 	if err != nil {
 		return nil, s.explain(ctx, err)
@@ -233,6 +231,13 @@ func (s *stickSigner) ready(ctx context.Context) (*yubikey.Key, error) {
 func (s *stickSigner) isGone(err error) bool {
 	_, _, noted := s.key.place()
 	return noted && (errors.Is(err, yubikey.ErrSlotEmpty) || errors.Is(err, yubikey.ErrOtherKey))
+}
+
+// mayCome tells whether waiting for a YubiKey may help against err. A YubiKey that
+// is there, and has the key in a way that is of no use, will have it so for ever.
+func (s *stickSigner) mayCome(err error) bool {
+	return !s.isGone(err) && slices.ContainsFunc([]error{yubikey.ErrAbsent, yubikey.ErrSlotEmpty, yubikey.ErrRemoved},
+		func(is error) bool { return errors.Is(err, is) })
 }
 
 // explain says of which key an error is, and what puts another in its place.

@@ -184,6 +184,31 @@ func TestReadSecret(t *testing.T) {
 	}
 }
 
+// TestWaitsForWhatMayCome keeps a command from waiting, without a pause and without
+// an end, for a YubiKey that is there already.
+func TestWaitsForWhatMayCome(t *testing.T) {
+	noted := &keystore.Entry{Stick: &keystore.OnStick{Serial: 7, Slot: "9c"}}
+	for _, test := range []struct {
+		err   error
+		entry *keystore.Entry
+		want  bool
+	}{
+		{nil, noted, false},
+		{yubikey.ErrAbsent, noted, true},
+		{yubikey.ErrAbsent, nil, true},
+		{yubikey.ErrRemoved, noted, true},
+		{yubikey.ErrSlotEmpty, nil, true},
+		{yubikey.ErrSlotEmpty, noted, false},
+		{yubikey.ErrOtherKey, noted, false},
+		{errors.New("the key in slot 9c wants a fingerprint"), noted, false},
+	} {
+		s := &stickSigner{key: foundKey{entry: test.entry}}
+		if got := s.mayCome(test.err); got != test.want {
+			t.Errorf("%v, noted %t: got %t", test.err, test.entry != nil, got)
+		}
+	}
+}
+
 func TestTargetLines(t *testing.T) {
 	const repository = "registry.example/app"
 	digest := func(c string) string { return "sha256:" + strings.Repeat(c, 64) }

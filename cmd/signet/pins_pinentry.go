@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ func (a *app) askPinentry(ctx context.Context, prompt string) ([]byte, error) {
 		return nil, advise(fmt.Errorf("%s: %s gave no answer: %s", question, program, plainAssuan(err)),
 			"was it cancelled? a pinentry for the terminal needs one (GPG_TTY=$(tty) names it), one with windows needs a desktop")
 	}
-	return readSecret(strings.NewReader(string(secret)))
+	return readSecret(bytes.NewReader(secret))
 }
 
 // plainAssuan keeps a pinentry's own words, and nothing else: any other error
