@@ -109,7 +109,7 @@ func (a *app) rotate(ctx context.Context, name, role string, f rotateFlags) erro
 		return err
 	}
 	publisher.DryRun = f.dryRun
-	if err := a.may(ctx, publisher, name, api.ScopePublish); err != nil && !f.dryRun {
+	if err := a.may(ctx, publisher, name, api.ScopePublish); err != nil {
 		return err
 	}
 	roles, err := publisher.Roles(ctx, name)

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/client/registry"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -157,17 +160,27 @@ func (a *app) prepareSign(ctx context.Context, ring *keyring, job *signJob, hand
 	if err != nil {
 		return nil, err
 	}
-	names, chosen, err := choose(name, roles, hand, true, func(r client.SigningRole) bool {
-		return r.Name == as || as == "" && r.Name != tuf.RoleRoot
-	})
-	if err == nil && len(names) == 0 {
-		err = advise(fmt.Errorf("%s has no signer %q: %w", name, as, tuf.ErrNotFound), "signet signer list %s shows them", name)
+	err = advise(fmt.Errorf("%s has no signer %q: %w", name, clip(as, 100), tuf.ErrNotFound), "signet signer list %s shows them", name)
+	tried := false
+	for _, role := range roles {
+		if role.Name != as && (as != "" || role.Name == tuf.RoleRoot) {
+			continue
+		}
+		chosen, ok := pick(hand, role)
+		if !ok {
+			if !tried {
+				tried, err = true, tooFew(name, role, hand)
+			}
+			continue
+		}
+		job.request.Role, job.request.Signers = role.Name, ring.lazy(chosen)
+		step, prepareErr := publisher.PrepareSign(ctx, job.request)
+		if tuf.RuleOf(prepareErr) != tuf.RulePath { // else another signer may be the one for these tags
+			return step, prepareErr
+		}
+		tried, err = true, prepareErr
 	}
-	if err != nil {
-		return nil, err
-	}
-	job.request.Role, job.request.Signers = names[0], ring.lazy(chosen)
-	return publisher.PrepareSign(ctx, job.request)
+	return nil, err
 }
 
 // signImages reads the IMAGE arguments of sign.
@@ -202,17 +215,14 @@ func (a *app) signJobs(ctx context.Context, images []tuf.Image, notes map[string
 	if err != nil {
 		return nil, err
 	}
+	targets, err := a.resolveAll(ctx, config, images)
+	if err != nil {
+		return nil, err
+	}
 	var jobs []*signJob
 	byRepository := map[string]*signJob{}
-	for _, image := range images {
-		asked := image
-		if asked.Digest != "" {
-			asked.Tag = "" // the very manifest, whatever the tag means at the registry
-		}
-		target, err := a.resolve(ctx, config, asked)
-		if err != nil {
-			return nil, err
-		}
+	for i, image := range images {
+		target := targets[i]
 		if image.Digest != "" && target.Digest != image.Digest {
 			return nil, fmt.Errorf("the registry answered with %s when asked for %s", target.Digest, image.Digest)
 		}
@@ -231,6 +241,26 @@ func (a *app) signJobs(ctx context.Context, images []tuf.Image, notes map[string
 		})
 	}
 	return jobs, nil
+}
+
+// resolveAll asks the registries for images, some at a time. The first that cannot
+// be had, in their order, is the error.
+func (a *app) resolveAll(ctx context.Context, config registry.Config, images []tuf.Image) ([]tuf.Target, error) {
+	targets, errs := make([]tuf.Target, len(images)), make([]error, len(images))
+	room := make(chan struct{}, 4)
+	var all sync.WaitGroup
+	for i, image := range images {
+		if image.Digest != "" {
+			image.Tag = "" // the very manifest, whatever the tag means at the registry
+		}
+		all.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
+			targets[i], errs[i] = a.resolve(ctx, config, image)
+		})
+	}
+	all.Wait()
+	return targets, cmp.Or(errs...)
 }
 
 // parseAnnotations reads --annotation.

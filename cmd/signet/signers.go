@@ -177,10 +177,9 @@ func tooFew(repository string, role client.SigningRole, keys []foundKey) error {
 	return err
 }
 
-// choose finds the roles to sign among those for which want is true, and the keys
-// for them. Without a role's name it takes every role that it has the keys for,
-// or the first only.
-func choose(repository string, roles []client.SigningRole, keys []foundKey, first bool, want func(client.SigningRole) bool) (names []string, chosen []foundKey, err error) {
+// choose finds the roles among those for which want is true that keys are enough
+// for, and the keys for them.
+func choose(repository string, roles []client.SigningRole, keys []foundKey, want func(client.SigningRole) bool) (names []string, chosen []foundKey, err error) {
 	var lacking error
 	for _, role := range roles {
 		if !want(role) {
@@ -194,9 +193,6 @@ func choose(repository string, roles []client.SigningRole, keys []foundKey, firs
 			continue
 		}
 		names, chosen = append(names, role.Name), append(chosen, own...)
-		if first {
-			break
-		}
 	}
 	if len(names) == 0 {
 		return nil, nil, lacking
