@@ -62,6 +62,7 @@ type play struct {
 	verifiers []*verifier
 	words     int
 	stolen    []loot // every online key there ever was
+	unusable  bool   // the newest root lists a key that nobody here can use
 }
 
 // loot are online keys as a thief got them.
@@ -415,16 +416,27 @@ func (p *play) askThief(*rapid.T) {
 			files = append(files, tuf.File{Role: role, Version: version, Bytes: data})
 		}
 	}
-	snapshot := tuf.NewSnapshot(ahead(w.state.Snapshot), w.now.Add(7*day), files)
-	s := tuf.File{Role: tuf.RoleSnapshot, Version: snapshot.Signed.Version, Bytes: encode(snapshot, []tuf.Signer{keys.snapshot})}
-	timestamp := encode(tuf.NewTimestamp(ahead(w.state.Timestamp), w.now.Add(day), s), []tuf.Signer{keys.timestamp})
-	w.made[payload(s.Bytes)], w.made[payload(timestamp)] = true, true
+	listed := map[string]tuf.File{}
+	for _, file := range files {
+		listed[file.Role] = file
+	}
+	forged := p.thief(keys, ahead(w.state.Snapshot), ahead(w.state.Timestamp), listed)
 	shown := int64(p.number(1, int(w.md.Signed.Version)))
-	honest := w.at(&moment{root: shown, timestamp: timestamp})
 	p.question(p.verifier(), func(file string) ([]byte, error) {
-		if file == s.Name() {
-			return s.Bytes, nil
+		if role, version, err := tuf.ParseFileName(file); err == nil && role == tuf.RoleRoot && version > shown {
+			return nil, fmt.Errorf("hidden: %w", tuf.ErrNotFound)
 		}
-		return honest(file)
+		return forged(file)
 	}, w.now, p.tag(), []string{"thief"})
+}
+
+// thief is a server with these online keys in hand, which lists these files by versions
+// of its own.
+func (p *play) thief(keys loot, snapshotVersion, timestampVersion int64, listed map[string]tuf.File) view {
+	w := p.w
+	snapshot := tuf.NewSnapshot(snapshotVersion, w.now.Add(7*day), slices.Collect(maps.Values(listed)))
+	s := tuf.File{Role: tuf.RoleSnapshot, Version: snapshotVersion, Bytes: encode(snapshot, []tuf.Signer{keys.snapshot})}
+	timestamp := encode(tuf.NewTimestamp(timestampVersion, w.now.Add(day), s), []tuf.Signer{keys.timestamp})
+	w.made[payload(s.Bytes)], w.made[payload(timestamp)] = true, true
+	return with(w.at(&moment{root: w.md.Signed.Version, timestamp: timestamp}), map[string][]byte{s.Name(): s.Bytes})
 }
