@@ -39,8 +39,9 @@ type keyInfo struct {
 	Touch     string             `json:"touch,omitempty"`
 	Origin    string             `json:"origin,omitempty"` // "generated": made on the YubiKey; "imported"
 	Connected bool               `json:"connected,omitempty"`
-	Gone      bool               `json:"gone,omitempty"`     // its YubiKey is connected, and has it no more
-	Attested  *attestation.Proof `json:"attested,omitempty"` // what the stick's attestation proves
+	Gone      bool               `json:"gone,omitempty"`               // its YubiKey is connected, and has it no more
+	Garbled   bool               `json:"garbledCertificate,omitempty"` // the slot's certificate cannot be read
+	Attested  *attestation.Proof `json:"attested,omitempty"`           // what the stick's attestation proves
 	Doubt     *doubt             `json:"notAttested,omitempty"`
 	Weakness  string             `json:"weakness,omitempty"`
 	Trusted   []client.KeyUse    `json:"trusted,omitempty"`
@@ -80,7 +81,7 @@ func entryInfo(e keystore.Entry) keyInfo {
 // connect adds what the stick itself says.
 func (k *keyInfo) connect(slot yubikey.SlotInfo, firmware yubikey.Version) {
 	k.Where, k.Serial, k.Slot, k.Firmware, k.Connected = "yubikey", slot.Serial, slot.Slot.String(), firmware.String(), true
-	k.Algorithm, k.PIN, k.Touch = slot.Algorithm, slot.PIN, slot.Touch
+	k.Algorithm, k.PIN, k.Touch, k.Garbled = slot.Algorithm, slot.PIN, slot.Touch, slot.Garbled
 	if k.Origin != yubikey.Imported { // for ever
 		k.Origin = slot.Origin
 	}

@@ -125,6 +125,7 @@ func (r *keyring) list(ctx context.Context, roots *attestation.Roots) (keyList, 
 		k := &list.Keys[i]
 		k.Gone = k.Where == "yubikey" && !k.Connected && here[k.Serial]
 		k.vouch(roots, now)
+		r.app.noteGarbled(*k)
 		k.Trusted = uses[k.ID]
 	}
 	return list, trouble
@@ -144,4 +145,11 @@ func (r *keyring) row(ctx context.Context, info *keyInfo, slot yubikey.SlotInfo)
 		info.connect(slot, stick.Info().Firmware)
 	}
 	return err
+}
+
+// noteGarbled says what a certificate that cannot be read means: nothing to us.
+func (a *app) noteGarbled(k keyInfo) {
+	if k.Garbled {
+		a.note("note: the certificate in slot %s of YubiKey %d cannot be read; signet signs without it, other programs may not see the key", k.Slot, k.Serial)
+	}
 }

@@ -89,9 +89,10 @@ func (a *app) stickFlags(cmd *cobra.Command, secrets ...string) {
 	a.waitFlag(cmd)
 }
 
-// waitFlag adds the flag that says how long to wait for a YubiKey.
+// waitFlag adds the flag that says how long to wait for a YubiKey that cannot be
+// talked to yet.
 func (a *app) waitFlag(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&a.secrets.wait, "wait-for-yubikey", -1, "wait this `long` for a YubiKey that is not plugged in (default 2m at a terminal, not at all without one)")
+	cmd.Flags().DurationVar(&a.secrets.wait, "wait-for-yubikey", -1, "wait this `long` for a YubiKey that is not plugged in, or that another program holds (default: 2m for one to be plugged in at a terminal, 10s for one that is held)")
 	cmd.Flags().Lookup("wait-for-yubikey").DefValue = "0s" // said above
 }
 

@@ -127,6 +127,7 @@ func (r *keyring) statusOf(s yubikey.Status) stickStatus {
 			}
 		}
 		info.connect(slot, s.Firmware)
+		r.app.noteGarbled(info)
 		status.Slots = append(status.Slots, info)
 	}
 	return status

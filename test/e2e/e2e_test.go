@@ -19,6 +19,7 @@
 //	stick SERIAL ACTION       touch auto|refuse|manual, asked, release, remove, insert, reset, empty SLOT,
 //	                          garble, signatures N, tries N, puk-tries N
 //	pcscd stop                end the smart card service
+//	stranger N PROGRAM...     run it as one whom pcscd does not let at cards; demand the exit status
 //	scdaemon start|stop       have GnuPG take a YubiKey
 //	dialog FILE PROGRAM...    run it at a terminal, where somebody answers: see dialog_test.go
 //	proxy                     put somebody between; sets $PROXY
@@ -166,6 +167,7 @@ func (b *bench) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"yubikeys":  plain("yubikeys SERIAL[:OPTION,...]...", 1, plugIn),
 		"stick":     plain("stick SERIAL ACTION [ARG]", 2, stickCommand),
 		"pcscd":     plain("pcscd stop", 1, stopDaemon),
+		"stranger":  plain("stranger STATUS PROGRAM [ARG...]", 2, stranger),
 		"scdaemon":  plain("scdaemon start|stop", 1, scdaemonCommand),
 		"dialog":    plain("dialog FILE PROGRAM [ARG...]", 2, dialog),
 		"proxy":     plain("proxy", 0, startProxy),

@@ -159,6 +159,20 @@ func expect(what string, got int, want string) error {
 	return nil
 }
 
+// stranger runs a program as somebody whom the smart card service does not let at
+// cards, and demands its exit status.
+func stranger(ts *testscript.TestScript, s *scene, args []string) error {
+	if os.Geteuid() == 0 {
+		other := append([]string{args[0], "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}, args[1:]...)
+		return exits(ts, s, other)
+	}
+	socket := s.sticks.bench.Socket()
+	if err := os.Chmod(socket, 0); err != nil {
+		return err
+	}
+	return errors.Join(exits(ts, s, args), os.Chmod(socket, 0o666))
+}
+
 // scdaemonCommand starts GnuPG's own smart card daemon, which takes a stick as on
 // the machine of everybody who signs commits, and ends it.
 func scdaemonCommand(ts *testscript.TestScript, s *scene, args []string) error {
