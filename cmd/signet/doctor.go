@@ -231,7 +231,7 @@ func (e *examination) held(view *client.View) {
 	for _, role := range view.Roles {
 		for _, key := range role.Keys {
 			if weakness := keys[key.ID].Weakness; weakness != "" {
-				e.warn(name, fmt.Sprintf("signet rotate %s %s --add NEWKEY --remove %s", name, role.Name, key.ID[:12]), "%s key %s: %s", role.Name, key.ID[:12], weakness)
+				e.warn(name, fmt.Sprintf("signet rotate %s %s --add NEWKEY --remove %s", name, word(role.Name), key.ID[:12]), "%s key %s: %s", role.Name, key.ID[:12], weakness)
 			}
 		}
 	}

