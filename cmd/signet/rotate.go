@@ -125,6 +125,9 @@ func (a *app) rotate(ctx context.Context, name, role string, f rotateFlags) erro
 	if err != nil {
 		return err
 	}
+	if err := a.inHardware(publisher, name, role, request.Add, request.Attestations); err != nil {
+		return err
+	}
 	if isDone(now, request) {
 		return a.print(rotation{Published: &client.Published{Repository: name}, Role: role}, func(w io.Writer) {
 			fmt.Fprintf(w, "nothing to do: %s of %s has these keys already, %d of %d must sign\n", role, name, now.Threshold, len(now.Keys))
@@ -196,12 +199,13 @@ func (r *keyring) oldKey(ctx context.Context, role client.SigningRole, what stri
 }
 
 // isDone tells whether a role is what a request would make of it, as after a
-// rotation that was asked for twice.
+// rotation that was asked for twice. With attestations only who sees the role's own
+// can tell.
 func isDone(role client.SigningRole, request client.ChangeKeysRequest) bool {
 	has := func(id string) bool {
 		return slices.ContainsFunc(role.Keys, func(key *tuf.Key) bool { return key.ID() == id })
 	}
-	return role.Threshold > 0 && (request.Threshold == 0 || request.Threshold == role.Threshold) && !slices.ContainsFunc(request.Remove, has) &&
+	return role.Threshold > 0 && len(request.Attestations) == 0 && (request.Threshold == 0 || request.Threshold == role.Threshold) && !slices.ContainsFunc(request.Remove, has) &&
 		!slices.ContainsFunc(request.Add, func(key *tuf.Key) bool { return !has(key.ID()) })
 }
 
@@ -262,7 +266,7 @@ func (a *app) publishRotation(ctx context.Context, ring *keyring, step *client.P
 // nowHas says in one line what came of a change.
 func nowHas(published *client.Published, role string) string {
 	if published.Change == nil {
-		return fmt.Sprintf("nothing to do: %s of %s is so already", role, published.Repository)
+		return fmt.Sprintf("nothing to do: %s of %s has these keys already", role, published.Repository)
 	}
 	for _, file := range published.Change.Files {
 		for _, now := range file.Roles {

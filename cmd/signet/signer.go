@@ -83,6 +83,9 @@ those that are there: what targets, or an earlier signer, says of a tag goes fir
 			if request.Keys, err = ring.roleKeys(ctx, "--key", keys, threshold, request.Attestations); err != nil {
 				return nil, nil, err
 			}
+			if err := a.inHardware(p, name, args[1], request.Keys.Keys, request.Attestations); err != nil {
+				return nil, nil, err
+			}
 			own, err := ring.atHand(ctx, keys)
 			if err != nil {
 				return nil, nil, err
