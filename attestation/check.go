@@ -50,7 +50,7 @@ func (r *Roots) Check(key *tuf.Key, chain []string, now time.Time) (proof *Proof
 		}
 		return nil, refuse(tuf.RuleAttestationChain, "%v", err)
 	}
-	if proof, err = readProof(leaf); err != nil {
+	if proof, err = Read(leaf); err != nil {
 		return nil, refuse(tuf.RuleAttestationChain, "the stick's certificate for the key: %v", err)
 	}
 	proof.Root, proof.Yubico = root.cert.Subject.CommonName, root.yubico

@@ -297,7 +297,7 @@ func TestWhatTheLeafSays(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", test.name, proof, err)
 		}
 	}
-	if _, err := readProof(&x509.Certificate{Extensions: []pkix.Extension{{Id: piv(8), Value: []byte{3, 2}}, {Id: piv(8), Value: []byte{3, 2}}}}); err == nil || !strings.Contains(err.Error(), "twice") {
+	if _, err := Read(&x509.Certificate{Extensions: []pkix.Extension{{Id: piv(8), Value: []byte{3, 2}}, {Id: piv(8), Value: []byte{3, 2}}}}); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("an extension that stands twice: %v", err)
 	}
 }

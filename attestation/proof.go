@@ -61,9 +61,10 @@ const (
 // attestedName begins the name of a leaf. The slot follows, in hex.
 const attestedName = "YubiKey PIV Attestation "
 
-// readProof reads what leaf says. Whatever a demand may be made of has to be
-// there: what a stick leaves out cannot be vouched for.
-func readProof(leaf *x509.Certificate) (*Proof, error) {
+// Read reads what leaf says, whoever made it: only Check tells whether to believe
+// it. Whatever a demand may be made of has to be there: what a stick leaves out
+// cannot be vouched for.
+func Read(leaf *x509.Certificate) (*Proof, error) {
 	values := map[int][]byte{}
 	for n := extensionFirmware; n <= extensionFormFactor; n++ {
 		for _, extension := range leaf.Extensions {

@@ -5,11 +5,12 @@ package yubikey
 import (
 	"crypto"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 
 	"github.com/go-piv/piv-go/v2/piv"
+
+	"github.com/signet-trust/signet/attestation"
 )
 
 func newDriver() driver {
@@ -90,19 +91,10 @@ func (c *pivCard) Slot(slot Slot) (SlotInfo, crypto.PublicKey, error) {
 		return info, nil, err
 	}
 	info.Origin = Generated
-	info.PIN, info.Touch = attestedPolicies(cert)
-	return info, cert.PublicKey, nil
-}
-
-// attestedPolicies reads the policies from an attestation: two bytes.
-func attestedPolicies(cert *x509.Certificate) (pin, touch string) {
-	policy := asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 41482, 3, 8}
-	for _, e := range cert.Extensions {
-		if e.Id.Equal(policy) && len(e.Value) == 2 {
-			return pinPolicies[piv.PINPolicy(e.Value[0])], touchPolicies[piv.TouchPolicy(e.Value[1])]
-		}
+	if says, err := attestation.Read(cert); err == nil { // YubiKeys 4 may leave something out
+		info.PIN, info.Touch = says.PIN, says.Touch
 	}
-	return "", ""
+	return info, cert.PublicKey, nil
 }
 
 func (c *pivCard) Certificate(slot Slot) (*x509.Certificate, error) {

@@ -10,9 +10,10 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
-	"math/big"
 	"strings"
 	"testing"
+
+	virtual "github.com/signet-trust/signet/test/yubikey/card"
 )
 
 // liar is a card that answers what no card should.
@@ -84,18 +85,22 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func certificateOf(t *testing.T, public crypto.PublicKey) *x509.Certificate {
+// attesting has a stick attest a key of its own, or what else is claimed.
+func attesting(t *testing.T, claim virtual.Claim) func() (*x509.Certificate, error) {
 	t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, newKey(t))
+	maker, err := virtual.NewMaker()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := x509.ParseCertificate(der)
+	claim.Firmware, err = virtual.ParseFirmware("5.7.4")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cert
+	leaf, _, err := maker.Attest(claim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() (*x509.Certificate, error) { return leaf, nil }
 }
 
 func withoutPIN(bool) (SlotInfo, error) { return SlotInfo{PIN: Never, Touch: Never}, nil }
@@ -134,9 +139,12 @@ func TestGenerateHoldsTheCardToItsWord(t *testing.T) {
 			return SlotInfo{PIN: pin, Touch: touch}, nil
 		}
 	}
-	attesting := func(public crypto.PublicKey) func() (*x509.Certificate, error) {
-		return func() (*x509.Certificate, error) { return certificateOf(t, public), nil }
+	claim := func(public crypto.PublicKey, edit func(*virtual.Claim)) func() (*x509.Certificate, error) {
+		c := virtual.Claim{Key: public, Slot: 0x9c, Serial: 66666666, PIN: 3, Touch: 2, FormFactor: 1}
+		edit(&c)
+		return attesting(t, c)
 	}
+	truth := func(*virtual.Claim) {}
 	pulledOut := explain(errors.New("the smart card has been removed, so further communication is not possible"))
 	for _, test := range []struct {
 		claim  string
@@ -144,7 +152,7 @@ func TestGenerateHoldsTheCardToItsWord(t *testing.T) {
 		want   error
 		notice string
 	}{
-		{"as asked for", liar{slot: as(Always, Always), attest: attesting(key.Public())}, nil, "made key"},
+		{"as asked for", liar{slot: as(Always, Always), attest: claim(key.Public(), truth)}, nil, "made key"},
 		{"weaker touch", liar{slot: as(Always, Never)}, ErrCard, ""},
 		{"weaker PIN", liar{slot: as(Once, Always)}, ErrCard, ""},
 		{"says that it was imported", liar{slot: func(made bool) (SlotInfo, error) {
@@ -152,7 +160,14 @@ func TestGenerateHoldsTheCardToItsWord(t *testing.T) {
 			info.Origin = Imported
 			return info, err
 		}}, ErrCard, ""},
-		{"attests another key", liar{slot: as(Always, Always), attest: attesting(other.Public())}, ErrCard, ""},
+		{"attests another key", liar{slot: as(Always, Always), attest: claim(other.Public(), truth)}, ErrCard, ""},
+		{"attests another slot", liar{slot: as(Always, Always), attest: claim(key.Public(), func(c *virtual.Claim) { c.Slot = 0x82 })}, ErrCard, ""},
+		{"attests another stick", liar{slot: as(Always, Always), attest: claim(key.Public(), func(c *virtual.Claim) { c.Serial++ })}, ErrCard, ""},
+		{"attests a weaker touch", liar{slot: as(Always, Always), attest: claim(key.Public(), func(c *virtual.Claim) { c.Touch = 1 })}, ErrCard, ""},
+		{"attests a weaker PIN", liar{slot: as(Always, Always), attest: claim(key.Public(), func(c *virtual.Claim) { c.PIN = 2 })}, ErrCard, ""},
+		{"attests in no form", liar{slot: as(Always, Always), attest: claim(key.Public(), func(c *virtual.Claim) {
+			c.Edit = func(cert *x509.Certificate) { cert.ExtraExtensions = nil }
+		})}, nil, "proves nothing"},
 		{"attests nothing", liar{slot: as(Always, Always), attest: func() (*x509.Certificate, error) { return nil, errNothing }}, nil, "no attestation"},
 		{"pulled out before the certificate", liar{slot: as(Always, Always), storing: pulledOut}, ErrRemoved, ""},
 		{"pulled out before the attestation", liar{slot: as(Always, Always), attest: func() (*x509.Certificate, error) { return nil, pulledOut }}, ErrRemoved, ""},

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -249,6 +250,17 @@ func (t *talk) vouch(ctx context.Context, made *Made) (err error) {
 	}
 	if attested, err := tuf.NewKey(leaf.PublicKey); err != nil || !attested.Equal(made.Key) {
 		return errors.Join(fmt.Errorf("%w: it attests another key", ErrCard), err)
+	}
+	says, err := attestation.Read(leaf)
+	if err != nil { // nobody will believe it, and the key is good without
+		made.Attestation = nil
+		t.asker().Notice(fmt.Sprintf("warning: %s gives an attestation that proves nothing: %v", t, err))
+		return nil
+	}
+	if is := (attestation.Proof{
+		Serial: made.Serial, Firmware: attestation.Version(t.info.Firmware), Slot: made.Slot.String(), PIN: made.PIN, Touch: made.Touch, FormFactor: says.FormFactor,
+	}); *says != is {
+		return fmt.Errorf("%w: it attests firmware %s, slot %s, PIN %s and touch %s of YubiKey %d", ErrCard, says.Firmware, says.Slot, says.PIN, says.Touch, says.Serial)
 	}
 	return nil
 }

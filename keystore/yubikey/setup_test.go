@@ -340,3 +340,21 @@ func TestSetupOfBlockedSticks(t *testing.T) {
 		t.Errorf("PIN blocked: %v", err)
 	}
 }
+
+// TestSetupSparesTheLastTry: firmware that does not tell of the factory's PIN is
+// asked by a try, but not by the last one.
+func TestSetupSparesTheLastTry(t *testing.T) {
+	hardware := plug(t, carol)
+	direct(t, hardware, func(card *piv.YubiKey) error {
+		card.VerifyPIN(wrongPIN)
+		card.VerifyPIN(wrongPIN)
+		return nil
+	})
+	done, err := open(t, types(), 0).Setup(t.Context())
+	if want := (yubikey.Setup{PIN: yubikey.Untold, PUK: yubikey.Untold, Management: yubikey.Changed}); err != nil || done != want {
+		t.Errorf("did %+v, %v", done, err)
+	}
+	if hardware.PINTries() != 1 {
+		t.Errorf("%d tries left", hardware.PINTries())
+	}
+}
