@@ -76,7 +76,7 @@ func pivGo() group {
 					s.Error("the test authority passes for Yubico's")
 				}
 			}},
-			{what: "its own integration tests, unmodified (`--wipe-yubikey`), all but `" + onlyYubico + "`, which takes Yubico's own roots only", run: func(s *stage) {
+			{what: "its own integration tests, unmodified (`go test -args --wipe-yubikey`), all but `" + onlyYubico + "`, which takes Yubico's own roots only", run: func(s *stage) {
 				output, err := pivGoTest(s.T, "-skip", "^"+onlyYubico+"$")
 				if err != nil {
 					s.Fatalf("%v\n%s", err, output)
