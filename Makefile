@@ -5,7 +5,7 @@ GO      ?= go
 BIN     := bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help packages packages-demo build static demo yubikey registry secrets test test-yubikey lint bench fuzz soak clean
+.PHONY: help packages packages-demo build static demo yubikey registry secrets test test-yubikey lint bench fuzz soak mutate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ fuzz: packages ## every fuzz test for a minute each: make fuzz TIME=10m
 
 soak: packages ## kill the server in the middle of publishes, 2,000 times: make soak KILLS=10000
 	SIGNET_CRASH_KILLS=$(or $(KILLS),2000) $(GO) test -timeout 24h -count 1 -run TestKilledAtAnyMoment -v ./test/crash
+
+mutate: packages ## take protections away one at a time: a test has to notice each (make mutate ARGS="-only rollback")
+	@scripts/mutate $(ARGS)
 
 clean: ## remove what was built
 	rm -rf $(BIN)

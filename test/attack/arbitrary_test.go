@@ -288,6 +288,21 @@ func TestPinnedThreshold(t *testing.T) {
 	s.verifier(t, other, root, "--threshold", "1").trusts(other+":1.0", digest("one"))
 	s.verifier(t, app, mallory.root).refuses(app+":1.0", tuf.RuleAnchor)
 	s.verifier(t, app, p.root[1:]).trusts(app+":1.0", digest("one"))
+	// A root that lists both pinned keys, is content with one of them, and has that one.
+	f := s.forger(t, p)
+	easy, err := tuf.ReadRoot(f.Newest(tuf.RoleRoot).Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	easy.Signed.Roles[tuf.RoleRoot].Threshold = 1
+	data, err := signed(easy, root[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Put(tuf.RoleRoot, 1, data)
+	s.serve(f)
+	s.verifier(t, app, root).refuses(app+":1.0", tuf.RuleAnchor)
+	s.proxy.Set()
 	// No anchor, no trust.
 	newMachine(t).refuses(app+":1.0", tuf.RuleAnchor)
 }

@@ -24,7 +24,11 @@ type mutation struct {
 	file     string // of the tree
 	old, new string // the text, which stands in the file once, and what it becomes
 	tests    []string
+	also     *edit // where one protection has two layers, the other one
 }
+
+// An edit is a second change to the same file.
+type edit struct{ old, new string }
 
 // The words of a verdict.
 const (
@@ -106,7 +110,11 @@ func (m mutation) apply(text string) (string, error) {
 	case m.old == m.new:
 		return "", fmt.Errorf("%s: %q becomes itself", m.file, m.old)
 	}
-	return strings.Replace(text, m.old, m.new, 1), nil
+	text = strings.Replace(text, m.old, m.new, 1)
+	if m.also != nil {
+		return mutation{file: m.file, old: m.also.old, new: m.also.new}.apply(text)
+	}
+	return text, nil
 }
 
 // try runs a mutant's tests, and puts the file back.
@@ -144,7 +152,7 @@ func (c *copied) try(ctx context.Context, m mutation) verdict {
 }
 
 // failure finds the test that failed, or that was running when the process ended.
-var failure = regexp.MustCompile(`(?m)^(?:--- FAIL: |panic: test timed out after [^\n]*\n\s*running tests:\n\s*)(Test\w+)`)
+var failure = regexp.MustCompile(`(?m)^(?:--- FAIL: |panic: test timed out after [^\n]*\n\s*running tests:\n\s*)((?:Test|Fuzz)\w+)`)
 
 // byFolder groups tests, the quick ones first.
 func byFolder(tests []string) func(func(string, []string) bool) {
