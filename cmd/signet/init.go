@@ -101,21 +101,28 @@ This machine then trusts the new root for this very name.
 		if err != nil {
 			return err
 		}
-		ring.warnOfKeys(trusted, tuf.RoleRoot, request.Root.Keys, request.Attestations)
-		ring.warnOfKeys(trusted, tuf.RoleTargets, request.Targets.Keys, request.Attestations)
+		rootProved := ring.warnOfKeys(trusted, tuf.RoleRoot, request.Root.Keys, request.Attestations)
+		targetsProved := ring.warnOfKeys(trusted, tuf.RoleTargets, request.Targets.Keys, request.Attestations)
+		command := trustCommand(name, request.Root, publisher.Server)
+		if rootProved && targetsProved {
+			command += " --require-hardware"
+			if len(roots.files) > 0 {
+				command += " --attestation-root FILE"
+			}
+		}
 		b := &batch{ring: ring, steps: []*client.Prepared{step}}
 		if err := b.agree(ctx); err != nil {
 			return err
 		}
 		return b.publish(ctx, false, func(_ int, published *client.Published) error {
-			return a.initialised(published, request.Root, publisher.Server)
+			return a.initialised(published, command)
 		})
 	})
 	return cmd
 }
 
-// initialised pins what was created, and says how others do.
-func (a *app) initialised(published *client.Published, root tuf.RoleKeys, server client.Server) error {
+// initialised pins what was created, and says by what command others do.
+func (a *app) initialised(published *client.Published, command string) error {
 	name := published.Repository
 	if published.Change == nil {
 		a.note("%s is at the server already, just as it was to be created", name)
@@ -128,7 +135,7 @@ func (a *app) initialised(published *client.Published, root tuf.RoleKeys, server
 		}
 		a.note("this machine trusts it from now on: %s", pins(*published.Anchor))
 	}
-	a.note("others trust it by: %s", trustCommand(name, root, server))
+	a.note("others trust it by: %s", command)
 	return a.print(published, func(w io.Writer) { fmt.Fprintf(w, "created %s\n", name) })
 }
 

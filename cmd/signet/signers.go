@@ -230,11 +230,14 @@ func (r *keyring) attestation(ctx context.Context, key foundKey) ([]string, erro
 }
 
 // warnOfKeys says of keys that a role gets what speaks against them: nothing proves
-// that they are in hardware, or it is hardware with a known weakness.
-func (r *keyring) warnOfKeys(roots *attestation.Roots, role string, keys []*tuf.Key, attestations map[string][]string) {
+// that they are in hardware, or it is hardware with a known weakness. proved says
+// that all of them are in hardware.
+func (r *keyring) warnOfKeys(roots *attestation.Roots, role string, keys []*tuf.Key, attestations map[string][]string) (proved bool) {
+	proved = true
 	for _, key := range keys {
 		name := fmt.Sprintf("%s key %s", role, r.describe(key.ID()))
 		proof, err := roots.Check(key, attestations[key.ID()], r.app.now())
+		proved = proved && err == nil
 		switch {
 		case tuf.RuleOf(err) == tuf.RuleNotAttested:
 			r.app.note("warning: %s: nothing proves that it was made on a YubiKey; there may be copies of it", name)
@@ -246,4 +249,5 @@ func (r *keyring) warnOfKeys(roots *attestation.Roots, role string, keys []*tuf.
 			}
 		}
 	}
+	return proved
 }
