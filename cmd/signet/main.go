@@ -9,6 +9,9 @@
 //	print.go          results on stdout, as text or JSON; all else on stderr
 //	ask.go            the person at the terminal, or files in the person's place
 //	keys.go           what a KEY argument means
+//	change.go         what is about to be signed, as people read it
+//	sitting.go        keys looked for, one question, touches told and counted
+//	publish.go        several repositories, published one after the other
 //	NAME.go           the command of that name
 //
 // Exit status: 0 is yes, 3 a verdict of untrusted, 1 could not find out, 2 usage.
