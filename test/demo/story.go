@@ -216,7 +216,7 @@ func (d *demo) farewell() {
 	fmt.Fprintf(d.out, "\nAll of this ran for real, in %s; nothing of it is left running.\n", time.Since(d.started).Round(100*time.Millisecond))
 	fmt.Fprintf(d.out, `
 Read next:
-  README.md           the same with a server and a YubiKey of your own, in eight lines
+  README.md           the same with a server and a YubiKey of your own, in nine lines
   SECURITY.md         every attack, what it gains at most, and the test that shows it
   docs/operating.md   running the server and the signer for real
 `)
