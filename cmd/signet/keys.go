@@ -204,7 +204,7 @@ func (r *keyring) lost(ctx context.Context, key foundKey, err error) error {
 	}
 	var commands []string
 	for _, use := range uses[key.ID()] {
-		commands = append(commands, fmt.Sprintf("signet rotate %s %s --remove %s --add NEWKEY", use.Repository, use.Role, what))
+		commands = append(commands, fmt.Sprintf("signet rotate %s %s --remove %s --add NEWKEY", use.Repository, word(use.Role), word(what)))
 	}
 	const most = 3
 	if len(commands) > most {
@@ -212,7 +212,7 @@ func (r *keyring) lost(ctx context.Context, key foundKey, err error) error {
 	}
 	instead := strings.Join(commands, "; ")
 	if instead == "" {
-		instead = fmt.Sprintf("signet rotate REPO ROLE --remove %s --add NEWKEY", what)
+		instead = fmt.Sprintf("signet rotate REPO ROLE --remove %s --add NEWKEY", word(what))
 	}
 	if errors.Is(err, yubikey.ErrAbsent) {
 		return advise(err, "plug it in; if it is lost for good, another key takes its place: %s", instead)

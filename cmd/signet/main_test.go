@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/keystore/yubikey"
@@ -216,6 +217,27 @@ func TestWord(t *testing.T) {
 		if got := word(in); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}
+	}
+}
+
+// TestNarrowAnchor tells who sets an anchor that takes the demand of a wider one away.
+func TestNarrowAnchor(t *testing.T) {
+	var stderr bytes.Buffer
+	a := &app{stderr: cleanWriter{&stderr}, configDir: t.TempDir()}
+	add := func(pattern string, demand *attestation.Demand) string {
+		stderr.Reset()
+		anchor := client.Anchor{Pattern: pattern, RootKeys: []string{strings.Repeat("a", 64)}, Servers: []string{"https://signet.example"}, Hardware: demand}
+		if err := a.saveAnchor(anchor, false); err != nil {
+			t.Fatal(err)
+		}
+		return stderr.String()
+	}
+	demand := &attestation.Demand{Touch: true}
+	if got := add("registry.example/**", demand) + add("registry.example/team/*", demand) + add("other.example/app", nil); got != "" {
+		t.Errorf("got %q", got)
+	}
+	if got := add("registry.example/team/app", nil); !strings.Contains(got, "the anchor for registry.example/team/* demands hardware: YubiKeys, touch") {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -134,6 +134,9 @@ func (a *app) anchorServers(anchor *client.Anchor, given []string, caFile string
 func (a *app) saveAnchor(anchor client.Anchor, replace bool) error {
 	return client.EditAnchors(a.trustFile(), func(anchors client.Anchors) (client.Anchors, error) {
 		for i := range anchors {
+			if wider := anchors[i]; wider.Hardware != nil && anchor.Hardware == nil && wider.Pattern != anchor.Pattern && tuf.MatchName(wider.Pattern, anchor.Pattern) {
+				a.note("warning: the anchor for %s demands hardware: %s; this one, which goes before it, does not", wider.Pattern, demands(wider.Hardware))
+			}
 			if anchors[i].Pattern != anchor.Pattern {
 				continue
 			}

@@ -158,12 +158,18 @@ func (w wire) formFactor() string {
 	if err != nil || len(m[tagFormFactor]) != 1 {
 		return ""
 	}
-	return formFactors[m[tagFormFactor][0]&0x0f]
+	const fips, securityKey = 0x80, 0x40
+	form := formFactors[m[tagFormFactor][0]&^(fips|securityKey)]
+	if form != "" && m[tagFormFactor][0]&fips != 0 {
+		form += ", FIPS"
+	}
+	return form
 }
 
+// formFactors has the words of package attestation.
 var formFactors = map[byte]string{
-	1: "USB-A keychain", 2: "USB-A nano", 3: "USB-C keychain", 4: "USB-C nano",
-	5: "USB-C/Lightning", 6: "USB-A Bio", 7: "USB-C Bio",
+	1: "USB-A keychain", 2: "USB-A nano", 3: "USB-C keychain", 4: "USB-C nano", 5: "USB-C and Lightning",
+	6: "USB-A keychain, Bio", 7: "USB-C keychain, Bio",
 }
 
 // raw lends f the card for commands that the library does not have. The library
