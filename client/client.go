@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -116,8 +117,9 @@ func (c *Client) ResetClock(ctx context.Context, repository string) error {
 }
 
 // Forget removes all that is remembered of repository, which gives up the
-// protection against older metadata until it is verified anew. It is for a
-// repository that was created anew under other root keys.
+// protection against older metadata until it is verified anew, and what the journal
+// says was signed for it. It is for a repository that was created anew under other
+// root keys.
 func (c *Client) Forget(ctx context.Context, repository string) error {
-	return c.forget(ctx, repository)
+	return errors.Join(c.forget(ctx, repository), c.forgetSigned(ctx, repository))
 }

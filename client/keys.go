@@ -81,7 +81,7 @@ func pickBoth(old, new tuf.RoleKeys, signers []tuf.Signer) []tuf.Signer {
 }
 
 // enough refuses a draft whose signers do not meet a role's threshold. A dry run
-// only notes it.
+// only notes it, and so does a change that is to be proposed.
 func (p *Publisher) enough(d *draft, role, repository string, keys tuf.RoleKeys) error {
 	own := signersOf(keys, d.signers)
 	if len(own) >= keys.Threshold {
@@ -91,7 +91,7 @@ func (p *Publisher) enough(d *draft, role, repository string, keys tuf.RoleKeys)
 	for _, signer := range own {
 		e.Given = append(e.Given, signer.Key())
 	}
-	if p.DryRun {
+	if p.DryRun || p.Partial {
 		d.missing = append(d.missing, e)
 		return nil
 	}

@@ -16,7 +16,8 @@ type Prepared struct {
 	// Change is what Publish will sign; nil when there is nothing to do.
 	Change *Change
 	// Missing says which keys have yet to be given. It is set with
-	// Publisher.DryRun only; without, there would be an error in place of this.
+	// Publisher.DryRun and Publisher.Partial only; without, there would be an error
+	// in place of this.
 	Missing []*KeysError
 
 	publisher *Publisher
@@ -71,6 +72,9 @@ func (d *Prepared) build(ctx context.Context) error {
 		return err
 	}
 	for _, draft := range drafts {
+		if err := d.settle(draft); err != nil {
+			return err
+		}
 		file, err := draft.change()
 		if err != nil {
 			return err
@@ -104,7 +108,15 @@ func (d *Prepared) Publish(ctx context.Context) (*Published, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := d.publisher.note(ctx, d.Repository, ActPublish, d.drafts); err != nil {
+			return nil, err
+		}
 		generation, err := d.publisher.send(ctx, d.Repository, files)
+		if err != nil {
+			if err := d.turnedDown(ctx, err); err != nil {
+				return nil, err
+			}
+		}
 		if errors.Is(err, tuf.ErrConflict) && !d.step.first && try < rebaseTries {
 			if err := d.rebase(ctx); err != nil {
 				return nil, err
@@ -151,6 +163,20 @@ func (d *Prepared) sign(ctx context.Context) ([]tuf.File, error) {
 		return nil, otherPins(d.Repository, d.step.anchor)
 	}
 	return files, nil
+}
+
+// settle compares a draft with the journal. A dry run signs nothing, so that it
+// only tells.
+func (d *Prepared) settle(draft *draft) error {
+	if len(draft.signers) == 0 {
+		return nil
+	}
+	p := d.publisher
+	err := p.Client.journal().settle(draft, d.Repository, p.SignAgain)
+	if errors.Is(err, ErrSigned) && p.DryRun {
+		draft.warnings, err = append(draft.warnings, err.Error()), nil
+	}
+	return err
 }
 
 // confirm shows a change to whoever has to agree.

@@ -24,6 +24,14 @@ type Publisher struct {
 	// DryRun lets changes be prepared that not enough keys were given for, to show
 	// them. Prepared.Missing then says which are lacking.
 	DryRun bool
+	// Partial lets changes be prepared that not enough keys were given for, since
+	// they become proposals, see [Prepared.Propose]. Prepared.Missing says which
+	// signatures are lacking.
+	Partial bool
+	// SignAgain signs another content for a version that the journal says was signed
+	// here already, where otherwise a *SignedError is returned. Whoever kept the
+	// earlier signature may complete it.
+	SignAgain bool
 	// Anchor is used in place of the client's anchor for the repository.
 	Anchor *Anchor
 	// WithReason puts a text into the context of each signature, such as "targets
