@@ -14,7 +14,7 @@ import (
 )
 
 func newDriver() driver {
-	return driver{readers: piv.Cards, watch: watchReaders, open: openCard}
+	return driver{readers: listReaders, watch: watchReaders, open: openCard}
 }
 
 // pivCard is a card by piv-go.

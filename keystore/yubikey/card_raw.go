@@ -90,32 +90,49 @@ func lend(reader string, do func(wire) error) (err error) {
 	})
 }
 
+// listReaders lists the readers with a card in them.
+func listReaders() ([]string, error) {
+	states, err := readerStates()
+	var names []string
+	for _, state := range states {
+		if state.EventState&scard.StatePresent != 0 {
+			names = append(names, state.Reader)
+		}
+	}
+	return names, err
+}
+
 // watchReaders describes which readers there are, and each coming and going.
 func watchReaders() (string, error) {
+	states, err := readerStates()
+	var b strings.Builder
+	for _, state := range states {
+		fmt.Fprintf(&b, "%s %x\n", state.Reader, state.EventState)
+	}
+	return b.String(), err
+}
+
+func readerStates() ([]scard.ReaderState, error) {
 	context, err := scard.EstablishContext()
 	if err != nil {
-		return "", pcscError(err)
+		return nil, pcscError(err)
 	}
 	defer context.Release()
 	readers, err := context.ListReaders()
 	if errors.Is(err, scard.ErrNoReadersAvailable) {
-		return "", nil
+		return nil, nil
 	}
 	if err != nil {
-		return "", pcscError(err)
+		return nil, pcscError(err)
 	}
 	states := make([]scard.ReaderState, len(readers))
 	for i, reader := range readers {
 		states[i] = scard.ReaderState{Reader: reader, CurrentState: scard.StateUnaware}
 	}
 	if err := context.GetStatusChange(states, 0); err != nil && !errors.Is(err, scard.ErrTimeout) {
-		return "", pcscError(err)
+		return nil, pcscError(err)
 	}
-	var b strings.Builder
-	for _, state := range states {
-		fmt.Fprintf(&b, "%s %x\n", state.Reader, state.EventState)
-	}
-	return b.String(), nil
+	return states, nil
 }
 
 // pcscError says by its code what an error of PC/SC is.

@@ -65,7 +65,8 @@ func (s *Session) Close() error {
 }
 
 // List returns the sticks that are plugged in, without waiting for those that
-// another program holds: they are there with an Err.
+// another program holds: they are there with an Err. The sticks stay open for the
+// next call, which lets go of those that it does not pick.
 func (s *Session) List(ctx context.Context) ([]Info, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,18 +74,31 @@ func (s *Session) List(ctx context.Context) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, stick := range found {
-		s.drop(stick)
-	}
 	return named(infos(found, others)), nil
 }
 
 // Open returns the stick with the serial number, or, for 0, the only one that
 // is plugged in. It waits for a stick that another program holds.
 func (s *Session) Open(ctx context.Context, serial uint32) (*Stick, error) {
+	if stick := s.inUse(ctx, serial); stick != nil {
+		return stick, nil
+	}
 	return s.pick(ctx, func(found []*Stick, others []Info) (*Stick, error) {
 		return choose(serial, found, others)
 	})
+}
+
+// inUse returns the stick with the serial number if it was handed out before and is
+// still there, which costs one command rather than a look at every reader.
+func (s *Session) inUse(ctx context.Context, serial uint32) *Stick {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, stick := range s.open {
+		if stick.used && stick.info.Serial == serial && stick.alive(ctx) {
+			return stick
+		}
+	}
+	return nil
 }
 
 // Find returns the key with the ID, on whichever stick it is. It waits for a
