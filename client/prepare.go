@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/signet-trust/signet/tuf"
 )
@@ -45,7 +46,7 @@ type step struct {
 // prepare reads, builds, and decodes what would be signed.
 func (p *Publisher) prepare(ctx context.Context, s step) (*Prepared, error) {
 	d := &Prepared{Repository: s.repository, publisher: p, step: s}
-	if err := d.build(ctx); err != nil {
+	if err := d.patiently(ctx, d.build); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -108,7 +109,14 @@ func (d *Prepared) Publish(ctx context.Context) (*Published, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := d.publisher.note(ctx, d.Repository, ActPublish, d.drafts); err != nil {
+		err = d.publisher.note(ctx, d.Repository, ActPublish, d.drafts)
+		if errors.Is(err, ErrSigned) && try < rebaseTries { // by another process of this user, since this was built
+			if err := d.patiently(ctx, d.rebase); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		generation, err := d.publisher.send(ctx, d.Repository, files)
@@ -139,6 +147,26 @@ func (d *Prepared) Publish(ctx context.Context) (*Published, error) {
 	d.done = true
 	return &Published{Repository: d.Repository, Versions: d.versions, Anchor: d.step.created}, nil
 }
+
+// patiently builds. What another process of this user has signed just now, to be
+// published at once, is waited for: it will be there to build on in a moment.
+func (d *Prepared) patiently(ctx context.Context, build func(context.Context) error) error {
+	for try := 1; ; try++ {
+		err := build(ctx)
+		signed, ok := errors.AsType[*SignedError](err)
+		if !ok || try == rebaseTries || signed.Before.Act != ActPublish || d.publisher.Client.config.Now().Sub(signed.Before.Time).Abs() > justNow {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond << (try - 1)):
+		}
+	}
+}
+
+// justNow is how long ago somebody may have signed who has yet to publish.
+const justNow = 10 * time.Second
 
 // rebase builds anew after a lost race, and asks again.
 func (d *Prepared) rebase(ctx context.Context) error {
