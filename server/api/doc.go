@@ -10,6 +10,8 @@
 //	POST /v1/online-keys/{repository}       the signer's snapshot and timestamp keys
 //	GET  /v1/repositories?after=&limit=     a page of the repositories that the token covers
 //	GET  /v1/repositories/{repository}      current versions of one
+//	GET  /v1/history/{repository}?after=&content=&limit=  a page of what was published to one
+//	GET  /v1/expiring?before=&after=&limit=  a page of what expires soon, in all that the token covers
 //
 // docs/openapi.yaml describes the same for people and generators; a test holds
 // the server to both. Nothing that arrives in these types is trusted for having
