@@ -24,6 +24,8 @@ type current struct {
 	versions   map[string]int64
 	listed     map[string]int64 // versions by what the snapshot lists: roles that were removed, too
 	expired    []string         // roles that have expired
+	timestamp  time.Time        // when the timestamp expires
+	seen       time.Time        // the latest time at which this machine verified anything of it
 	warnings   []string         // what whoever signs has to know of what is there
 }
 
@@ -41,7 +43,8 @@ const maxExpired = 64
 // read verifies what the server serves. Unlike a verifier, a publisher must be
 // able to renew what has expired: root, targets and signers may have, which is
 // then told in the Change, and so is what the anchor's demand for hardware refuses.
-// Freshness is not given up: timestamp and snapshot may not have.
+// Freshness is not given up: timestamp and snapshot may not have, unless no server
+// is asked at all, when they say how old all of it is.
 func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor, then func(context.Context, *Update, *current) error) (*current, error) {
 	path, err := stateDir(p.Client.config.StateDir, repository)
 	if err != nil {
@@ -51,7 +54,7 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 	var lacking []string
 	s := session{client: p.Client, repository: repository, anchor: anchor, path: path, lacking: &lacking, token: func(string, string) string { return p.Server.Token }}
 	s.question = func(ctx context.Context, x *Update) (err error) {
-		if err := fresh(x, p.Client.config.Now()); err != nil {
+		if err := fresh(x, p.Client.config.Now()); err != nil && !p.Offline {
 			return err
 		}
 		if cur, err = newCurrent(ctx, x, repository); err == nil && then != nil {
@@ -61,18 +64,26 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 	}
 	var expired []string
 	for {
-		err := s.online(ctx)
+		err := p.ask(ctx, &s)
 		e, isExpired := errors.AsType[*tuf.ExpiredError](err)
 		switch {
 		case err == nil:
 			cur.expired, cur.warnings = expired, append(cur.warnings, lacking...)
 			return cur, nil
-		case !isExpired, e.Role == tuf.RoleTimestamp, e.Role == tuf.RoleSnapshot, len(expired) == maxExpired:
+		case !isExpired, !p.Offline && (e.Role == tuf.RoleTimestamp || e.Role == tuf.RoleSnapshot), len(expired) == maxExpired:
 			return nil, err
 		}
 		expired = append(expired, e.Role)
 		s.at = e.Expired.Add(-time.Second)
 	}
+}
+
+// ask runs a session where this publisher reads from.
+func (p *Publisher) ask(ctx context.Context, s *session) error {
+	if p.Offline {
+		return s.offline(ctx)
+	}
+	return s.online(ctx)
 }
 
 // fresh refuses a timestamp or snapshot that has expired.
@@ -99,6 +110,10 @@ func newCurrent(ctx context.Context, x *Update, repository string) (*current, er
 	cur.versions[tuf.RoleRoot] = cur.root.Signed.Version
 	cur.versions[tuf.RoleTimestamp] = t.Timestamp().Signed.Version
 	cur.versions[tuf.RoleSnapshot] = t.Snapshot().Signed.Version
+	cur.timestamp = t.Timestamp().Signed.Expires
+	if d, ok := x.u.Store.(*Dir); ok {
+		cur.seen = d.marks.Time
+	}
 	for name, meta := range t.Snapshot().Signed.Meta {
 		if role, ok := strings.CutSuffix(name, ".json"); ok {
 			cur.listed[role] = meta.Version

@@ -77,12 +77,12 @@ func (p *Publisher) resumeInit(ctx context.Context, r InitRequest, s step) (*Pre
 }
 
 func (p *Publisher) buildInit(ctx context.Context, r InitRequest, anchor *Anchor) ([]*draft, error) {
-	root := &draft{role: tuf.RoleRoot, signers: signersOf(r.Root, r.Signers)}
-	targets := &draft{role: tuf.RoleTargets, signers: signersOf(r.Targets, r.Signers), targets: tuf.NewTargets(1, p.expires(tuf.RoleTargets))}
+	root := &draft{role: tuf.RoleRoot, signers: p.use(r.Root, r.Signers)}
+	targets := &draft{role: tuf.RoleTargets, signers: p.use(r.Targets, r.Signers), targets: tuf.NewTargets(1, p.expires(tuf.RoleTargets))}
 	if err := errors.Join(
 		p.enough(root, tuf.RoleRoot, r.Repository, r.Root),
 		p.enough(targets, tuf.RoleTargets, r.Repository, r.Targets),
-		allUsed("root or targets", slices.Concat(root.signers, targets.signers), r.Signers)); err != nil {
+		p.allUsed("root or targets", slices.Concat(root.signers, targets.signers), r.Signers)); err != nil {
 		return nil, err
 	}
 	online, err := p.onlineKeys(ctx, r.Repository)

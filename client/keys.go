@@ -130,8 +130,21 @@ func sameKeys(a, b tuf.RoleKeys) bool {
 		!slices.ContainsFunc(a.Keys, func(key *tuf.Key) bool { return !slices.ContainsFunc(b.Keys, key.Equal) })
 }
 
-// allUsed refuses keys that have no part in a step: somebody thought they had.
-func allUsed(what string, used, given []tuf.Signer) error {
+// use picks those of signers that sign for a role: all that may, since they were
+// given for it, or as many as it needs when the change is to be proposed.
+func (p *Publisher) use(keys tuf.RoleKeys, signers []tuf.Signer) []tuf.Signer {
+	if p.Partial {
+		return pick(keys, signers)
+	}
+	return signersOf(keys, signers)
+}
+
+// allUsed refuses keys that have no part in a step: somebody thought they had. What
+// is to be proposed is signed by whichever can.
+func (p *Publisher) allUsed(what string, used, given []tuf.Signer) error {
+	if p.Partial {
+		return nil
+	}
 	for _, signer := range given {
 		if !slices.ContainsFunc(used, func(s tuf.Signer) bool { return s.Key().Equal(signer.Key()) }) {
 			return fmt.Errorf("key %s is not a key of %s: %w", signer.Key().ID(), what, ErrKeys)

@@ -24,6 +24,7 @@ type Prepared struct {
 	publisher *Publisher
 	step      step
 	drafts    []*draft
+	intent    Intent
 	versions  map[string]int64 // of every role, as they were read
 	rebased   bool
 	done      bool

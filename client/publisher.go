@@ -28,6 +28,9 @@ type Publisher struct {
 	// they become proposals, see [Prepared.Propose]. Prepared.Missing says which
 	// signatures are lacking.
 	Partial bool
+	// Offline builds on, and compares with, what this machine remembers, without
+	// asking a server. It may have expired: Review.Compared says how old it is.
+	Offline bool
 	// SignAgain signs another content for a version that the journal says was signed
 	// here already, where otherwise a *SignedError is returned. Whoever kept the
 	// earlier signature may complete it.
@@ -57,87 +60,87 @@ func DefaultLife(role string) time.Duration {
 
 // An InitRequest asks for a new repository.
 type InitRequest struct {
-	Repository string
-	Root       tuf.RoleKeys
-	Targets    tuf.RoleKeys
+	Repository string       `json:"repository"`
+	Root       tuf.RoleKeys `json:"root"`
+	Targets    tuf.RoleKeys `json:"targets"`
 	// Signers hold enough of the root and targets keys to meet both thresholds.
-	Signers []tuf.Signer
+	Signers []tuf.Signer `json:"-"`
 	// Attestations of keys, by key ID: PEM certificates, leaf first.
-	Attestations map[string][]string
+	Attestations map[string][]string `json:"attestations,omitempty"`
 }
 
 // A TagTarget is one tag and what it is to mean.
 type TagTarget struct {
-	Tag    string
-	Target tuf.Target
+	Tag    string     `json:"tag"`
+	Target tuf.Target `json:"target"`
 }
 
 // A SignRequest asks for tags to be signed, several in one step.
 type SignRequest struct {
-	Repository string
-	Tags       []TagTarget
+	Repository string      `json:"repository"`
+	Tags       []TagTarget `json:"tags"`
 	// Role is "targets" or a signer's name; "" finds the one role that Signers
 	// have keys of.
-	Role string
+	Role string `json:"role,omitempty"`
 	// Signers hold enough keys of the role to meet its threshold.
-	Signers []tuf.Signer
+	Signers []tuf.Signer `json:"-"`
 }
 
 // A RevokeRequest asks for a tag, or one digest under it, to be withdrawn.
 type RevokeRequest struct {
-	Repository string
-	Tag        string
-	Digest     string // "": the tag and every digest that was signed under it
+	Repository string `json:"repository"`
+	Tag        string `json:"tag"`
+	Digest     string `json:"digest,omitempty"` // "": the tag and every digest that was signed under it
 	// Role limits the step to one role; "" means every role that lists the tag.
-	Role    string
-	Signers []tuf.Signer
+	Role    string       `json:"role,omitempty"`
+	Signers []tuf.Signer `json:"-"`
 }
 
 // A RenewRequest asks for roles to be signed anew with a later expiry, and
 // nothing else changed.
 type RenewRequest struct {
-	Repository string
+	Repository string `json:"repository"`
 	// Roles are those to renew; none means every role that Signers can sign.
-	Roles []string
+	Roles []string `json:"roles,omitempty"`
 	// Within leaves out what expires later than that from now; 0 leaves out nothing.
-	Within  time.Duration
-	Signers []tuf.Signer
+	Within  time.Duration `json:"-"`
+	Signers []tuf.Signer  `json:"-"`
 }
 
 // A ChangeKeysRequest asks for other keys, or another threshold, for one role.
 type ChangeKeysRequest struct {
-	Repository string
-	Role       string     // "root", "targets" or a signer's name
-	Add        []*tuf.Key // keys that come; those that the role has already do no harm
-	Remove     []string   // IDs of keys that go
-	Threshold  int        // how many must sign from now on; 0: as many as before
+	Repository string     `json:"repository"`
+	Role       string     `json:"role"`                // "root", "targets" or a signer's name
+	Add        []*tuf.Key `json:"add,omitempty"`       // keys that come; those that the role has already do no harm
+	Remove     []string   `json:"remove,omitempty"`    // IDs of keys that go
+	Threshold  int        `json:"threshold,omitempty"` // how many must sign from now on; 0: as many as before
 	// Attestations of the role's keys, by key ID: PEM certificates, leaf first.
-	Attestations map[string][]string
+	Attestations map[string][]string `json:"attestations,omitempty"`
 	// Signers hold the keys at hand, of whatever role, best first. Each file is
 	// signed by as many of them as it needs, and the others are not asked.
-	Signers []tuf.Signer
+	Signers []tuf.Signer `json:"-"`
 }
 
 // An AddSignerRequest asks for a new signer: a role that targets delegate to.
 type AddSignerRequest struct {
-	Repository  string
-	Name        string
-	Keys        tuf.RoleKeys
-	Tags        []string // patterns of the tags that it may sign, such as "release-*"
-	Terminating bool     // no signer after it is asked for these tags
+	Repository  string       `json:"repository"`
+	Name        string       `json:"name"`
+	Keys        tuf.RoleKeys `json:"keys"`
+	Tags        []string     `json:"tags"`                  // patterns of the tags that it may sign, such as "release-*"
+	Terminating bool         `json:"terminating,omitempty"` // no signer after it is asked for these tags
 	// Attestations of the signer's keys, by key ID: PEM certificates, leaf first.
-	Attestations map[string][]string
+	Attestations map[string][]string `json:"attestations,omitempty"`
 	// Signers hold the keys at hand, best first: targets keys, and enough of the
 	// signer's own, which sign its first, empty file.
-	Signers []tuf.Signer
+	Signers []tuf.Signer `json:"-"`
 }
 
 // A RemoveSignerRequest asks for a signer to be removed. What only it signed is
 // trusted no more.
 type RemoveSignerRequest struct {
-	Repository string
-	Name       string
-	Signers    []tuf.Signer // the keys at hand, best first
+	Repository string       `json:"repository"`
+	Name       string       `json:"name"`
+	Signers    []tuf.Signer `json:"-"` // the keys at hand, best first
 }
 
 // Published is the outcome of a publish that the server acknowledged and that
@@ -162,7 +165,8 @@ func (p *Publisher) Init(ctx context.Context, request InitRequest) (*Published, 
 
 // PrepareInit prepares what Init does.
 func (p *Publisher) PrepareInit(ctx context.Context, request InitRequest) (*Prepared, error) {
-	return p.prepareInit(ctx, request)
+	d, err := p.prepareInit(ctx, request)
+	return d.meant(Intent{Init: &request}), err
 }
 
 // Sign makes tags mean digests, in place of what they meant before. The earlier
@@ -174,7 +178,8 @@ func (p *Publisher) Sign(ctx context.Context, request SignRequest) (*Published, 
 
 // PrepareSign prepares what Sign does.
 func (p *Publisher) PrepareSign(ctx context.Context, request SignRequest) (*Prepared, error) {
-	return p.prepareSign(ctx, request)
+	d, err := p.prepareSign(ctx, request)
+	return d.meant(Intent{Sign: &request}), err
 }
 
 // Revoke withdraws a tag, or one digest under it. It returns a *tuf.Refusal with
@@ -186,7 +191,8 @@ func (p *Publisher) Revoke(ctx context.Context, request RevokeRequest) (*Publish
 
 // PrepareRevoke prepares what Revoke does.
 func (p *Publisher) PrepareRevoke(ctx context.Context, request RevokeRequest) (*Prepared, error) {
-	return p.prepareRevoke(ctx, request)
+	d, err := p.prepareRevoke(ctx, request)
+	return d.meant(Intent{Revoke: &request}), err
 }
 
 // Renew gives roles a later expiry. Roles that have expired already can be
@@ -198,7 +204,8 @@ func (p *Publisher) Renew(ctx context.Context, request RenewRequest) (*Published
 
 // PrepareRenew prepares what Renew does.
 func (p *Publisher) PrepareRenew(ctx context.Context, request RenewRequest) (*Prepared, error) {
-	return p.prepareRenew(ctx, request)
+	d, err := p.prepareRenew(ctx, request)
+	return d.meant(Intent{Renew: &request}), err
 }
 
 // ChangeKeys gives a role other keys or another threshold: root and targets by a
@@ -214,7 +221,8 @@ func (p *Publisher) ChangeKeys(ctx context.Context, request ChangeKeysRequest) (
 
 // PrepareChangeKeys prepares what ChangeKeys does.
 func (p *Publisher) PrepareChangeKeys(ctx context.Context, request ChangeKeysRequest) (*Prepared, error) {
-	return p.prepareChangeKeys(ctx, request)
+	d, err := p.prepareChangeKeys(ctx, request)
+	return d.meant(Intent{ChangeKeys: &request}), err
 }
 
 // AddSigner lets somebody else sign some of the tags. The signer comes after
@@ -226,7 +234,8 @@ func (p *Publisher) AddSigner(ctx context.Context, request AddSignerRequest) (*P
 
 // PrepareAddSigner prepares what AddSigner does.
 func (p *Publisher) PrepareAddSigner(ctx context.Context, request AddSignerRequest) (*Prepared, error) {
-	return p.prepareAddSigner(ctx, request)
+	d, err := p.prepareAddSigner(ctx, request)
+	return d.meant(Intent{AddSigner: &request}), err
 }
 
 // RemoveSigner takes a signer's right to sign away. What it signed is trusted no
@@ -238,7 +247,8 @@ func (p *Publisher) RemoveSigner(ctx context.Context, request RemoveSignerReques
 
 // PrepareRemoveSigner prepares what RemoveSigner does.
 func (p *Publisher) PrepareRemoveSigner(ctx context.Context, request RemoveSignerRequest) (*Prepared, error) {
-	return p.prepareRemoveSigner(ctx, request)
+	d, err := p.prepareRemoveSigner(ctx, request)
+	return d.meant(Intent{RemoveSigner: &request}), err
 }
 
 // Info asks the server what it is, for a login to show and pin.

@@ -112,8 +112,8 @@ func (p *Publisher) buildSign(ctx context.Context, cur *current, role string, r 
 		return nil, err
 	}
 	keys := cur.roles[role].keys
-	d.signers = signersOf(keys, r.Signers)
-	if err := errors.Join(p.enough(d, role, r.Repository, keys), allUsed(role+" of "+r.Repository, d.signers, r.Signers)); err != nil {
+	d.signers = p.use(keys, r.Signers)
+	if err := errors.Join(p.enough(d, role, r.Repository, keys), p.allUsed(role+" of "+r.Repository, d.signers, r.Signers)); err != nil {
 		return nil, err
 	}
 	for _, tag := range r.Tags {
@@ -197,7 +197,7 @@ func (p *Publisher) buildRevoke(ctx context.Context, cur *current, r RevokeReque
 			continue
 		}
 		keys := cur.roles[role].keys
-		d.signers = signersOf(keys, r.Signers)
+		d.signers = p.use(keys, r.Signers)
 		if err := p.enough(d, role, r.Repository, keys); err != nil {
 			return nil, fmt.Errorf("%s vouches for it: %w", role, err)
 		}
@@ -207,7 +207,7 @@ func (p *Publisher) buildRevoke(ctx context.Context, cur *current, r RevokeReque
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	return drafts, allUsed("a role that vouches for it", used, r.Signers)
+	return drafts, p.allUsed("a role that vouches for it", used, r.Signers)
 }
 
 // prepareRenew implements PrepareRenew.
@@ -234,7 +234,7 @@ func (p *Publisher) buildRenew(ctx context.Context, cur *current, r RenewRequest
 		if err != nil {
 			return nil, err
 		}
-		own := signersOf(keys, r.Signers)
+		own := p.use(keys, r.Signers)
 		used = append(used, own...)
 		expires := cur.root.Signed.Expires
 		if role != tuf.RoleRoot {
@@ -263,5 +263,5 @@ func (p *Publisher) buildRenew(ctx context.Context, cur *current, r RenewRequest
 	for _, d := range drafts {
 		built[d.role] = d.version()
 	}
-	return drafts, allUsed("what is to be renewed", used, r.Signers)
+	return drafts, p.allUsed("what is to be renewed", used, r.Signers)
 }

@@ -27,8 +27,8 @@ const (
 
 // RoleKeys are the keys of one role and how many of them must sign.
 type RoleKeys struct {
-	Keys      []*Key
-	Threshold int // 0 means 1
+	Keys      []*Key `json:"keys"`
+	Threshold int    `json:"threshold"` // 0 means 1
 }
 
 // A RootSpec says what a root file is to contain.
