@@ -43,6 +43,10 @@ type PublishRules struct {
 	// RootKeys are the IDs of the only keys that root's own role may list; none
 	// means any.
 	RootKeys []string
+	// Floors are versions that clients may have seen of files that are not in the
+	// state, by role: of a name that was retired, or that a server has lost. The next
+	// file is one above, where that is more than the state's version.
+	Floors map[string]int64
 	// Online are the signer's keys for this repository by role (snapshot and
 	// timestamp). Where given, a new root must list just these.
 	Online map[string][]*Key
@@ -87,27 +91,45 @@ func (r PublishRules) maxLife(role string) time.Duration {
 // just this already, as after an answer that got lost.
 func CheckPublish(repository string, cur *State, files []File, rules PublishRules) (next *State, changed []File, err error) {
 	defer recoverShape(&err)
-	rules.Limits = rules.Limits.orDefault()
-	p := publish{repository: repository, cur: cur, rules: rules, fresh: map[string]bool{}}
-	if err := CheckRepository(repository); err != nil {
+	p := publish{repository: repository, cur: cur, rules: rules}
+	if unchanged, err := p.check(files); err != nil {
 		return nil, nil, err
-	}
-	if err := p.read(files); err != nil {
-		return nil, nil, err
-	}
-	if cur != nil && p.unchanged(files) {
+	} else if unchanged {
 		return cur, nil, nil
 	}
+	return p.result()
+}
+
+// CheckProposed makes every check of CheckPublish but one: the new files need not be
+// signed by as many as must, or by anybody, yet. What it passes is not to be
+// trusted; it is what people may be asked to sign, since it could be published once
+// they have. Files that cur holds already return ErrConflict.
+func CheckProposed(repository string, cur *State, files []File, rules PublishRules) (err error) {
+	defer recoverShape(&err)
+	p := publish{repository: repository, cur: cur, rules: rules, proposed: true}
+	_, err = p.check(files)
+	return err
+}
+
+// check makes all checks. unchanged says that cur holds just these files already.
+func (p *publish) check(files []File) (unchanged bool, err error) {
+	p.rules.Limits, p.fresh = p.rules.Limits.orDefault(), map[string]bool{}
+	if err := CheckRepository(p.repository); err != nil {
+		return false, err
+	}
+	if err := p.read(files); err != nil {
+		return false, err
+	}
+	if p.cur != nil && !p.proposed && p.unchanged(files) {
+		return true, nil
+	}
 	if err := p.versions(files); err != nil {
-		return nil, nil, err
+		return false, err
 	}
 	if err := p.checkRoot(); err != nil {
-		return nil, nil, err
+		return false, err
 	}
-	if err := p.checkRoles(); err != nil {
-		return nil, nil, err
-	}
-	return p.result()
+	return false, p.checkRoles()
 }
 
 // publish is one CheckPublish at work.
@@ -115,6 +137,7 @@ type publish struct {
 	repository string
 	cur        *State
 	rules      PublishRules
+	proposed   bool                // the new files' signatures are yet to come
 	root       *Root               // the new root, or nil
 	roles      map[string]*Targets // the new roles' files
 	bytes      map[string][]byte   // as they were sent, which is their one form
@@ -245,6 +268,12 @@ func (p *publish) versions(files []File) error {
 				stored = p.cur.Root.Version
 			}
 		}
+		if floor := p.rules.Floors[file.Role]; floor > stored && file.Version != floor+1 && (file.Role != RoleRoot || p.cur == nil) {
+			return fmt.Errorf("%s: %s version %d was published, and clients may have seen version %d, so that version %d is expected: %w",
+				p.repository, file.Role, file.Version, floor, floor+1, ErrConflict)
+		} else if floor > stored && (file.Role != RoleRoot || p.cur == nil) {
+			continue
+		}
 		if file.Version != stored+1 {
 			return fmt.Errorf("%s: %s version %d was published on version %d, and version %d is there: %w",
 				p.repository, file.Role, file.Version, file.Version-1, stored, ErrConflict)
@@ -268,7 +297,7 @@ func (p *publish) checkRoot() error {
 	}
 	version := p.root.Signed.Version
 	t := Trusted{repository: p.repository}
-	if p.cur != nil {
+	if p.cur != nil && !p.proposed {
 		old, err := ReadRoot(p.cur.Root.Bytes)
 		if err != nil {
 			return fmt.Errorf("stored root of %s: %w", p.repository, err)
@@ -277,7 +306,7 @@ func (p *publish) checkRoot() error {
 			return t.refuse(err, RoleRoot, version, fmt.Sprintf("TUF §5.3.4, by the keys of version %d", old.Signed.Version))
 		}
 	}
-	if err := VerifyRoot(p.root, p.root); err != nil {
+	if err := VerifyRoot(p.root, p.root); err != nil && !p.proposed {
 		return t.refuse(err, RoleRoot, version, "TUF §5.3.4, by its own keys")
 	}
 	p.effective = p.root
@@ -441,9 +470,11 @@ func (p *publish) checkRole(role string, parent *Targets, within []metadata.Dele
 	}
 	t, version := Trusted{repository: p.repository}, targets.Signed.Version
 	var err error
-	if parent == nil {
+	switch {
+	case p.proposed && p.fresh[role]:
+	case parent == nil:
 		err = usableRoot(p.effective).VerifyDelegate(role, targets)
-	} else {
+	default:
 		err = parent.VerifyDelegate(role, targets)
 	}
 	if err != nil {
