@@ -24,6 +24,7 @@ type metrics struct {
 	races      prometheus.Counter
 	recoveries prometheus.Counter
 	oldest     prometheus.Gauge
+	expiring   *prometheus.GaugeVec
 
 	mu      sync.Mutex
 	failing map[string]bool // repositories whose last refresh here failed
@@ -58,6 +59,9 @@ func newMetrics(version string) *metrics {
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "signet_oldest_timestamp_expiry_seconds", Help: "When the first timestamp expires, in Unix time, of repositories whose root has not expired; 0: there are none.",
 		}),
+		expiring: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "signet_expiring_roles", Help: "Current root, targets and signers' files that have expired, or expire within 7 or 30 days, those that have expired among them.",
+		}, []string{"role", "within"}),
 		failing: map[string]bool{},
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -74,7 +78,7 @@ func newMetrics(version string) *metrics {
 	unmet := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "signet_hardware_unmet", Help: "Repositories whose keys do not meet the demand for hardware that holds for their names.",
 	}, func() float64 { return float64(m.unmet.count()) })
-	m.registry.MustRegister(unmet, m.oldest, m.requests, m.seconds, m.publishes, m.refreshes, m.races, m.recoveries, info, failing,
+	m.registry.MustRegister(unmet, m.oldest, m.expiring, m.requests, m.seconds, m.publishes, m.refreshes, m.races, m.recoveries, info, failing,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -136,6 +137,14 @@ func TestOpenAPIAnswers(t *testing.T) {
 		{"GET", "/v1/repositories", api.PagePath("", 1), h.AdminToken, "", 200},
 		{"GET", "/v1/repositories", "/v1/repositories?limit=0", h.AdminToken, "", 400},
 		{"GET", "/v1/repositories/{repository}", api.RepositoryPath(app), "", "", 200},
+		{"GET", "/v1/history/{repository}", api.HistoryPath(app, 0, true, 1), h.AdminToken, "", 200},
+		{"GET", "/v1/history/{repository}", api.HistoryPath(app, 0, false, 0), "", "", 401},
+		{"GET", "/v1/history/{repository}", api.HistoryPath(app, 0, false, 0), reader, "", 403},
+		{"GET", "/v1/history/{repository}", api.HistoryPath("registry.example/none", 0, false, 0), h.AdminToken, "", 404},
+		{"GET", "/v1/history/{repository}", api.HistoryPath(app, 0, false, 1001), h.AdminToken, "", 400},
+		{"GET", "/v1/expiring", api.ExpiringPath(h.Clock.Now().AddDate(3, 0, 0), "", 1), h.AdminToken, "", 200},
+		{"GET", "/v1/expiring", api.ExpiringPath(time.Time{}, "", 0), "", "", 401},
+		{"GET", "/v1/expiring", api.ExpiringPath(time.Time{}, "somewhere", 0), h.AdminToken, "", 400},
 		{"GET", "/v1/repositories/{repository}", api.RepositoryPath("registry.example/none"), "", "", 404},
 	} {
 		name := fmt.Sprintf("%s %s: %d", c.method, c.path, c.status)

@@ -138,7 +138,7 @@ func (s *Server) try(ctx context.Context, repository string, a *attempt) (*api.P
 		next, changed, err := s.check(ctx, repository, head, a.files)
 		switch {
 		case errors.Is(err, tuf.ErrConflict):
-			return nil, &api.ConflictError{Repository: repository, Versions: head.State.Versions(), Err: err}
+			return nil, &api.ConflictError{Repository: repository, Versions: head.versions(), Err: err}
 		case err != nil:
 			return nil, err
 		case len(changed) == 0: // it is there already, and durable
@@ -177,13 +177,20 @@ func (s *Server) try(ctx context.Context, repository string, a *attempt) (*api.P
 }
 
 // head returns the current state, of generation 0 and nothing for a repository
-// that does not exist.
+// that does not exist. One that was retired does not: its floors are there.
 func (s *Server) head(ctx context.Context, repository string) (*Head, error) {
 	head, err := s.store.Head(ctx, repository)
-	if errors.Is(err, tuf.ErrNotFound) {
-		return &Head{}, nil
+	if !errors.Is(err, tuf.ErrNotFound) {
+		return head, err
 	}
-	return head, err
+	floors, err := s.store.Floors(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	if floors.Generation > 0 && floors.Retired.IsZero() {
+		return s.store.Head(ctx, repository) // it was created in between
+	}
+	return &Head{Floors: floors.Versions, Retired: floors.Generation}, nil
 }
 
 // mayCreate and mayPublish demand the scope create for a repository that does not
@@ -205,7 +212,7 @@ func mayPublish(token Token, head *Head) error {
 // check holds files to all rules. A new root is checked against the signer's keys.
 func (s *Server) check(ctx context.Context, repository string, head *Head, files []tuf.File) (*tuf.State, []tuf.File, error) {
 	rule := s.rule(repository)
-	rules := tuf.PublishRules{Now: s.now(), Limits: s.config.Limits, MaxLife: s.maxLife(rule), RootKeys: rule.RootKeys}
+	rules := tuf.PublishRules{Now: s.now(), Limits: s.config.Limits, MaxLife: s.maxLife(rule), RootKeys: rule.RootKeys, Floors: head.Floors}
 	if slices.ContainsFunc(files, func(f tuf.File) bool { return f.Role == tuf.RoleRoot }) {
 		keys, err := s.signer.OnlineKeys(ctx, repository)
 		if err != nil {
@@ -287,8 +294,9 @@ func (s *Server) commit(ctx context.Context, repository string, head *Head, next
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishCommit)
 	defer cancel()
 	generation, err := s.store.Publish(ctx, Publication{
-		Repository: repository, Base: head.Generation, Files: files, By: by, At: s.now(),
+		Repository: repository, Base: max(head.Generation, head.Retired), Files: files, By: by, At: s.now(),
 		RefreshAt: due.refresh, TimestampExpires: due.timestamp, RootExpires: due.root,
+		Expires: s.expiries(repository, head, next, changed),
 	})
 	if err == nil && len(changed) > 0 {
 		s.judge(repository, next) // a refresh changes no keys

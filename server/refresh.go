@@ -44,6 +44,7 @@ func (s *Server) Run(ctx context.Context) {
 	var audit sync.WaitGroup
 	defer audit.Wait()
 	audit.Go(func() { s.auditNowAndThen(ctx) })
+	audit.Go(func() { s.countExpiring(ctx) })
 	s.RefreshDue(ctx)
 	for {
 		select {

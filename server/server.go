@@ -62,6 +62,7 @@ type Server struct {
 	turns   turns
 	fresh   freshness
 	known   identity
+	learned learned
 	routes  []route
 	handler http.Handler
 
@@ -93,6 +94,7 @@ func New(c Config) *Server {
 		under:   newGate(min(publishPlaces*c.MaxWrites, max(c.MaxReads/2, 1)), publishBodies*c.MaxBody, publishQueue),
 		writes:  make(chan struct{}, c.MaxWrites),
 		turns:   newTurns(),
+		learned: learned{turn: make(chan struct{}, 1)},
 		fresh:   freshness{known: map[string]*timestampInfo{}, asking: make(chan struct{}, 4)},
 	}
 	s.routes = s.table()

@@ -29,15 +29,21 @@ type Store interface {
 	Repositories(ctx context.Context, after string, limit int) ([]Summary, error)
 	// TokenByHash returns the token that may be used at now.
 	TokenByHash(ctx context.Context, sha256 string, now time.Time) (Token, error)
+	// Floors returns what is kept of a repository that was retired.
+	Floors(ctx context.Context, repository string) (*Floors, error)
 	// Ping tells whether the database works.
 	Ping(ctx context.Context) error
 	refreshStore
+	historyStore
+	expiringStore
 }
 
 // A Head is the current state of a repository.
 type Head struct {
 	Generation int64 // how many publishes there were; what the next one builds on
 	State      tuf.State
+	Floors     map[string]int64 // versions that the next file of a role has to be above, where they are above State's
+	Retired    int64            // the generation of a repository that was retired; then it is not there, and this is what its creation builds on
 }
 
 // A Publication is a change of one repository: a publish by somebody, or a refresh
@@ -51,6 +57,16 @@ type Publication struct {
 	RefreshAt  time.Time // when snapshot and timestamp are due to be signed anew
 
 	TimestampExpires, RootExpires time.Time // of those that are current from now on
+	// Expires says when files expire that are new, or whose place in the tree changed;
+	// the zero time: no role delegates to the file any more.
+	Expires []api.ExpiringRole
+}
+
+// Floors are what the next files of a repository have to be above.
+type Floors struct {
+	Generation int64            // of the head, what a publish builds on; 0: there is no such repository
+	Retired    time.Time        // when the repository was retired; zero: it is in use
+	Versions   map[string]int64 // by role
 }
 
 // A Summary is a line of the list of repositories.
@@ -78,4 +94,16 @@ type Token struct {
 type trouble interface {
 	error
 	Cause() string // for the operator's log
+}
+
+// versions are what the next files have to be above.
+func (h *Head) versions() map[string]int64 {
+	versions := h.State.Versions()
+	if h.Generation == 0 {
+		versions = map[string]int64{}
+	}
+	for role, floor := range h.Floors {
+		versions[role] = max(versions[role], floor)
+	}
+	return versions
 }

@@ -268,10 +268,13 @@ func (p *publish) versions(files []File) error {
 				stored = p.cur.Root.Version
 			}
 		}
-		if floor := p.rules.Floors[file.Role]; floor > stored && file.Version != floor+1 && (file.Role != RoleRoot || p.cur == nil) {
-			return fmt.Errorf("%s: %s version %d was published, and clients may have seen version %d, so that version %d is expected: %w",
-				p.repository, file.Role, file.Version, floor, floor+1, ErrConflict)
-		} else if floor > stored && (file.Role != RoleRoot || p.cur == nil) {
+		// Every root is one above the last, for clients to follow (§5.3.3), but for the
+		// first of a name that was used before.
+		if floor := p.rules.Floors[file.Role]; floor > stored && (file.Role != RoleRoot || p.cur == nil) {
+			if file.Version != floor+1 {
+				return fmt.Errorf("%s: %s version %d was published; clients may have seen version %d, so version %d is expected: %w",
+					p.repository, file.Role, file.Version, floor, floor+1, ErrConflict)
+			}
 			continue
 		}
 		if file.Version != stored+1 {

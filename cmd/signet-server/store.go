@@ -38,3 +38,9 @@ func (s serverStore) TokenByHash(ctx context.Context, sha256 string, now time.Ti
 	token, err := s.DB.TokenByHash(ctx, sha256, now)
 	return server.Token(token), err
 }
+
+// Floors converts what the database returns.
+func (s serverStore) Floors(ctx context.Context, repository string) (*server.Floors, error) {
+	floors, err := s.DB.Floors(ctx, repository)
+	return (*server.Floors)(floors), err
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -21,6 +22,10 @@ type Publication struct {
 	RefreshAt  time.Time  // when snapshot and timestamp are due to be signed anew
 
 	TimestampExpires, RootExpires time.Time // of those that are current from now on
+	// Expires says when current files of people's making expire, of those that are new
+	// or whose place in the tree changed; with the zero time, no role delegates to the
+	// file any more. What it leaves out of Files is not known: see UnknownExpiries.
+	Expires []api.ExpiringRole
 }
 
 // The statements of a publish, in their order.
@@ -32,15 +37,20 @@ const (
 	// Who publishes has done the refresh as well, so the lease ends with it.
 	moveHead = `
 		UPDATE head SET generation = generation + 1, updated_at = $3, refresh_at = $4, lease_until = 0,
-			timestamp_expires = $5, root_expires = $6
+			timestamp_expires = $5, root_expires = $6, retired_at = 0
 		WHERE repository = $1 AND generation = $2`
 	insertFile = `
 		INSERT INTO file (repository, role, version, generation, stored_at, sha256, bytes)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (repository, role, version) DO NOTHING`
+	// A floor that somebody set holds against whoever does not know of it.
 	moveRole = `
 		INSERT INTO head_file (repository, role, version)
-		VALUES ($1, $2, $3)
+		SELECT repository, role, version FROM file
+		WHERE repository = $1 AND role = $2 AND version = $3 AND NOT EXISTS (
+			SELECT 1 FROM version_floor
+			WHERE version_floor.repository = $1 AND version_floor.role = $2 AND version_floor.version >= $3
+		)
 		ON CONFLICT (repository, role) DO UPDATE SET version = excluded.version
 		WHERE head_file.version <= excluded.version`
 	insertPublication = `
@@ -49,7 +59,7 @@ const (
 )
 
 func writeStatements() []string {
-	return []string{insertHead, moveHead, insertFile, moveRole, insertPublication, claimRefresh}
+	return []string{insertHead, moveHead, insertFile, moveRole, insertPublication, upsertExpiry, claimRefresh}
 }
 
 // Publish adds p's files and moves the head of p.Repository from p.Base to the
@@ -78,6 +88,9 @@ func (db *DB) Publish(ctx context.Context, p Publication) (generation int64, err
 			if err := p.putFile(ctx, tx, f); err != nil {
 				return err
 			}
+		}
+		if err := putExpiries(ctx, tx, p.Repository, p.Expires); err != nil {
+			return err
 		}
 		_, err := tx.exec(ctx, insertPublication, p.Repository, p.Base+1, p.By, seconds(p.At))
 		return err
@@ -153,7 +166,7 @@ func (p Publication) putFile(ctx context.Context, tx *tx, f tuf.File) error {
 	}
 	n, err = tx.exec(ctx, moveRole, p.Repository, f.Role, f.Version)
 	if err == nil && n == 0 {
-		return fmt.Errorf("%s version %d is older than the current one: %w", f.Role, f.Version, tuf.ErrConflict)
+		return fmt.Errorf("%s version %d is older than the current one, or not above its floor: %w", f.Role, f.Version, tuf.ErrConflict)
 	}
 	return err
 }

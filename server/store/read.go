@@ -42,7 +42,7 @@ const (
 )
 
 func readStatements() []string {
-	return []string{selectFile, selectNewest, selectHead, selectFiles, selectToken}
+	return []string{selectFile, selectNewest, selectHead, selectFiles, selectFloors, selectToken}
 }
 
 // A Head is the current state of a repository: what its timestamp, and through
@@ -50,9 +50,12 @@ func readStatements() []string {
 type Head struct {
 	Generation int64 // how many publishes there were; what the next one builds on
 	State      tuf.State
+	Floors     map[string]int64 // versions that the next file of a role has to be above, where they are above State's
+	Retired    int64            // always 0 here: Head does not find what was retired
 }
 
-// Head returns the current state of repository, or tuf.ErrNotFound.
+// Head returns the current state of repository, or tuf.ErrNotFound, also for one that
+// was retired: Floors tells.
 func (db *DB) Head(ctx context.Context, repository string) (*Head, error) {
 	head := &Head{State: tuf.State{Roles: make(map[string]tuf.File)}}
 	if storable(repository) {
@@ -79,6 +82,10 @@ func (db *DB) Head(ctx context.Context, repository string) (*Head, error) {
 	}
 	if head.Generation == 0 {
 		return nil, fmt.Errorf("repository %q: %w", repository, tuf.ErrNotFound)
+	}
+	var err error
+	if head.Floors, err = db.floors(ctx, repository); err != nil {
+		return nil, db.src.trouble(ctx, "read version floors of "+repository, err)
 	}
 	return head, nil
 }
@@ -170,8 +177,8 @@ type Summary struct {
 }
 
 // Repositories lists up to limit repositories whose names follow after, which
-// is "" at first and then the last name of the page before. The order is the
-// database's.
+// is "" at first and then the last name of the page before, without those that were
+// retired. The order is the database's.
 func (db *DB) Repositories(ctx context.Context, after string, limit int) ([]Summary, error) {
 	if after != "" && !storable(after) {
 		return nil, nil
@@ -188,7 +195,7 @@ func (db *DB) Repositories(ctx context.Context, after string, limit int) ([]Summ
 		return nil
 	}, `
 		SELECT repository, generation, created_at, updated_at, refresh_at FROM head
-		WHERE repository > $1
+		WHERE repository > $1 AND retired_at = 0
 		ORDER BY repository LIMIT $2`, after, max(limit, 0))
 	if err != nil {
 		return nil, db.src.trouble(ctx, "list repositories", err)

@@ -80,7 +80,7 @@ func (db *DB) SetRefreshAt(ctx context.Context, repository string, at time.Time)
 // finds that the signer has signed more than is stored, and brings it back.
 func (db *DB) RefreshAll(ctx context.Context) (n int64, err error) {
 	err = db.tx(ctx, "make all refreshes due", func(tx *tx) error {
-		n, err = tx.exec(ctx, `UPDATE head SET refresh_at = 0, lease_until = 0`)
+		n, err = tx.exec(ctx, `UPDATE head SET refresh_at = 0, lease_until = 0 WHERE retired_at = 0`)
 		return err
 	})
 	return n, err

@@ -110,6 +110,13 @@ func (s faultyStore) Head(ctx context.Context, repository string) (*server.Head,
 	})
 }
 
+func (s faultyStore) Floors(ctx context.Context, repository string) (*server.Floors, error) {
+	return through(ctx, s.faults, "Floors", func() (*server.Floors, error) {
+		floors, err := s.DB.Floors(ctx, repository)
+		return (*server.Floors)(floors), err
+	})
+}
+
 func (s faultyStore) File(ctx context.Context, repository, role string, version int64) (tuf.File, error) {
 	return through(ctx, s.faults, "File", func() (tuf.File, error) { return s.DB.File(ctx, repository, role, version) })
 }
