@@ -71,6 +71,7 @@ var mayImport = map[string][]string{
 	"client/registry":  {"tuf", "client"},
 	"server":           {"tuf", "server/api", "signer/api", "attestation"},
 	"signer":           {"tuf", "signer/api"},
+	"drill":            {"tuf", "client", "server/api"},
 }
 
 func TestImportTable(t *testing.T) {
