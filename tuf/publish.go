@@ -568,7 +568,7 @@ func (p *publish) result() (*State, []File, error) {
 		keys, data := p.keysFor(role), p.bytes[role]
 		// As many signatures as the threshold, which was met: each of them counted,
 		// none can go. Looking at them again would cost as much as the check did.
-		if len(targets.Signatures) != keys.Threshold {
+		if p.proposed || len(targets.Signatures) != keys.Threshold {
 			var err error
 			if data, err = encodeSignedBy(targets, keys.Keys); err != nil {
 				return nil, nil, err

@@ -8,6 +8,8 @@
 //	GET  /v1/token                          what the caller's token may do
 //	POST /v1/publish/{repository}           new root, targets and signers' files
 //	POST /v1/online-keys/{repository}       the signer's snapshot and timestamp keys
+//	GET|POST /v1/proposals/{repository}     what waits for signatures; propose a publish
+//	GET|POST|DELETE /v1/proposals/{repository}?id=  read, sign or withdraw one proposal
 //	GET  /v1/repositories?after=&limit=     a page of the repositories that the token covers
 //	GET  /v1/repositories/{repository}      current versions of one
 //	GET  /v1/history/{repository}?after=&content=&limit=  a page of what was published to one
