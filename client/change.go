@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -64,8 +66,19 @@ func (d *draft) signShown(ctx context.Context) ([]byte, error) {
 			tuf.AddSignature(d.targets, signer.Key().ID(), sig)
 		}
 	}
+	return d.encode()
+}
+
+// encode returns the file with the signatures that it has.
+func (d *draft) encode() ([]byte, error) {
 	if d.root != nil {
+		if d.root.Signatures == nil {
+			d.root.Signatures = []metadata.Signature{}
+		}
 		return tuf.Encode(d.root)
+	}
+	if d.targets.Signatures == nil {
+		d.targets.Signatures = []metadata.Signature{}
 	}
 	return tuf.Encode(d.targets)
 }

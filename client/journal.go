@@ -230,7 +230,26 @@ func (j journal) settle(d *draft, repository string, again bool) error {
 		}
 	}
 	d.setExpires(expires)
-	e := &SignedError{Repository: repository, Role: d.role, Version: d.version(), Before: *before, SHA256: digestHex(payload)}
+	return d.judge(before, taken, repository, digestHex(payload), again)
+}
+
+// check compares bytes that are as they are, those of a proposal, with what was
+// signed here before.
+func (j journal) check(d *draft, repository string, again bool) error {
+	entries, err := j.read(repository)
+	if err != nil {
+		return err
+	}
+	before, taken, same := other(entries, d.role, d.version(), digestHex(d.payload))
+	if before == nil || same {
+		return nil
+	}
+	return d.judge(before, taken, repository, digestHex(d.payload), again)
+}
+
+// judge refuses a second content, or warns of it.
+func (d *draft) judge(before *JournalEntry, taken bool, repository, sha256 string, again bool) error {
+	e := &SignedError{Repository: repository, Role: d.role, Version: d.version(), Before: *before, SHA256: sha256}
 	switch {
 	case taken && !again:
 		return e

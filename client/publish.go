@@ -101,6 +101,11 @@ func (p *Publisher) readBack(ctx context.Context, s step, drafts []*draft) (map[
 
 // call asks the server under /v1/ and decodes its answer into v.
 func (p *Publisher) call(ctx context.Context, method, path string, body []byte, v any) error {
+	return p.callUpTo(ctx, method, path, body, v, api.MaxAnswer)
+}
+
+// callUpTo does so for answers of at most max bytes. A nil v wants none.
+func (p *Publisher) callUpTo(ctx context.Context, method, path string, body []byte, v any, max int64) error {
 	r, err := p.Client.remote(p.Server.URL, p.Server.CA, p.Server.PlainHTTP, p.Server.Token)
 	if err != nil {
 		return err
@@ -109,12 +114,15 @@ func (p *Publisher) call(ctx context.Context, method, path string, body []byte, 
 	if body != nil {
 		header["Content-Type"] = []string{api.TypeJSON}
 	}
-	a, err := r.do(ctx, method, path, header, body, api.MaxAnswer)
+	a, err := r.do(ctx, method, path, header, body, max)
 	if err != nil {
 		return err
 	}
 	if a.status/100 != 2 {
 		return r.trouble(a, path)
+	}
+	if v == nil {
+		return nil
 	}
 	if err := json.Unmarshal(a.body, v); err != nil {
 		return &ServerError{Server: r.base, Trouble: TroubleAnswer, Detail: "its answer is not what was asked for", Err: err}
@@ -138,9 +146,32 @@ func (p *Publisher) token(ctx context.Context) (*api.TokenInfo, error) {
 	return &info, nil
 }
 
+// onlineKeysOn are the keys for the next root: those that the signer holds now. When
+// no server is asked they are those that there are, or that were looked at before.
+func (p *Publisher) onlineKeysOn(ctx context.Context, cur *current) (map[string]*tuf.Key, error) {
+	if !p.Offline {
+		return p.onlineKeys(ctx, cur.repository)
+	}
+	keys := map[string]*tuf.Key{}
+	for _, role := range []string{tuf.RoleSnapshot, tuf.RoleTimestamp} {
+		if keys[role] = p.vouched[role]; keys[role] != nil {
+			continue
+		}
+		listed := tuf.RoleKeysOf(cur.root, role).Keys
+		if len(listed) != 1 {
+			return nil, fmt.Errorf("root of %s lists %d %s keys, and no server is asked which one the next root is to list", cur.repository, len(listed), role)
+		}
+		keys[role] = listed[0]
+	}
+	return keys, nil
+}
+
 // onlineKeys asks for the snapshot and timestamp keys of a repository and checks
 // each against the signer's pinned identity.
 func (p *Publisher) onlineKeys(ctx context.Context, repository string) (map[string]*tuf.Key, error) {
+	if p.vouched != nil {
+		return p.vouched, nil
+	}
 	if p.Server.Identity == nil {
 		return nil, &tuf.Refusal{Repository: repository, Rule: tuf.RuleOnlineKey, Clause: "Signet profile: the signer",
 			Detail: "the identity of the server's signer is not pinned; log in to " + p.Server.URL + " first"}

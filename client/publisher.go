@@ -45,7 +45,8 @@ type Publisher struct {
 	// delegated roles. Roles that it lacks: DefaultLife.
 	Life map[string]time.Duration
 
-	lately atomic.Pointer[lateRead] // what Roles has just read
+	lately  atomic.Pointer[lateRead] // what Roles has just read
+	vouched map[string]*tuf.Key      // online keys that were checked already, in place of the server's
 }
 
 // DefaultLife is how long a new file of role lives: a year for root, 180 days

@@ -53,7 +53,7 @@ func (p *Publisher) next(ctx context.Context, cur *current, role string) (*draft
 		root.Signatures, root.UnrecognizedFields = nil, nil
 		root.Signed.Version++
 		root.Signed.Expires = p.expires(role)
-		online, err := p.onlineKeys(ctx, cur.repository)
+		online, err := p.onlineKeysOn(ctx, cur)
 		if err != nil {
 			return nil, err
 		}
