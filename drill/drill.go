@@ -74,7 +74,7 @@ type Scene struct {
 
 // A Step is what somebody did in a scene and what came of it.
 type Step struct {
-	Who  string `json:"who"` // "thief", "owner" or "verifier"
+	Who  string `json:"who"` // "thief", "owner", "verifier" (who remembers) or "newcomer" (a verifier who does not)
 	What string `json:"what"`
 	Saw  string `json:"saw"`
 }

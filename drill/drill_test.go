@@ -106,7 +106,7 @@ func TestEnough(t *testing.T) {
 	// One key is refused, both are believed, and neither after they were replaced.
 	var saw []string
 	for _, step := range stolen[0].Steps {
-		if step.Who == "verifier" {
+		if step.Who == "verifier" || step.Who == "newcomer" {
 			saw = append(saw, step.Saw)
 		}
 	}

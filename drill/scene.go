@@ -95,18 +95,25 @@ func (r *rehearsal) renewed(n int) (keys []*tuf.Key, err error) {
 	return keys, nil
 }
 
+// Who does something in a scene.
+const (
+	thiefIs    = "thief"
+	ownerIs    = "owner"
+	verifierIs = "verifier" // was there from the start, and remembers
+	newcomerIs = "newcomer" // a verifier who has seen nothing yet
+)
+
 // ask asks c what a tag means, and notes what it saw.
 func (s *scene) ask(ctx context.Context, c *client.Client, who, tag string) (digest string) {
 	decision, err := c.Verify(ctx, tuf.Image{Repository: s.r.view.Repository, Tag: tag}, client.Options{})
-	what := fmt.Sprintf("%s asks what :%s means", who, tag)
 	switch {
 	case err == nil && decision.Digest == forgedDigest:
-		s.step("verifier", "the thief's image is trusted", "%s", what)
+		s.step(who, "the thief's image is trusted", "asks what :%s means", tag)
 	case err == nil:
-		s.step("verifier", "the right image is trusted", "%s", what)
+		s.step(who, "the right image is trusted", "asks what :%s means", tag)
 		return decision.Digest
 	default:
-		s.step("verifier", "refused: "+string(decision.Rule), "%s", what)
+		s.step(who, "refused: "+string(decision.Rule), "asks what :%s means", tag)
 		return ""
 	}
 	return decision.Digest
@@ -125,7 +132,7 @@ func (r *rehearsal) rootKeyLost(ctx context.Context, id string) (*scene, error) 
 	if err != nil {
 		return nil, err
 	}
-	if s.ask(ctx, verifier, "a verifier", goodTag) != goodDigest {
+	if s.ask(ctx, verifier, verifierIs, goodTag) != goodDigest {
 		return nil, s.wrong("the copy does not verify")
 	}
 	fresh, err := r.renewed(1)
@@ -144,8 +151,8 @@ func (r *rehearsal) rootKeyLost(ctx context.Context, id string) (*scene, error) 
 	if err != nil || !done {
 		return s, err
 	}
-	s.step("owner", "published", "puts a new root key in place of the lost one")
-	if s.ask(ctx, verifier, "the same verifier", goodTag) != goodDigest {
+	s.step(ownerIs, "published", "puts a new root key in place of the lost one")
+	if s.ask(ctx, verifier, verifierIs, goodTag) != goodDigest {
 		return nil, s.wrong("verifiers do not follow the new root")
 	}
 	return s, nil
@@ -167,7 +174,7 @@ func (r *rehearsal) keysStolen(ctx context.Context, role *client.RoleView) (*sce
 	if err != nil {
 		return nil, err
 	}
-	if s.ask(ctx, verifier, "a verifier", goodTag) != goodDigest {
+	if s.ask(ctx, verifier, verifierIs, goodTag) != goodDigest {
 		return nil, s.wrong("the copy does not verify")
 	}
 	tag := ""
@@ -179,8 +186,8 @@ func (r *rehearsal) keysStolen(ctx context.Context, role *client.RoleView) (*sce
 		if err := w.force(ctx, forged); err != nil {
 			return nil, err
 		}
-		s.step("thief", "published", "signs :%s with %d of the %d keys of %s", tag, len(stolen), len(role.Keys), role.Name)
-		if s.Forged = s.ask(ctx, verifier, "the verifier", tag) == forgedDigest; s.Forged {
+		s.step(thiefIs, "published", "signs :%s with %d of the %d keys of %s", tag, len(stolen), len(role.Keys), role.Name)
+		if s.Forged = s.ask(ctx, verifier, verifierIs, tag) == forgedDigest; s.Forged {
 			break
 		}
 	}
@@ -206,8 +213,8 @@ func (s *scene) alone(ctx context.Context, role *client.RoleView) error {
 		if err := w.force(ctx, forged); err != nil {
 			return err
 		}
-		s.step("thief", "published by a server in the thief's hands", "signs :%s with one of the %d keys that %s needs", tag, role.Threshold, role.Name)
-		if s.ask(ctx, verifier, "a verifier", tag) == forgedDigest {
+		s.step(thiefIs, "published by a server in the thief's hands", "signs :%s with one of the %d keys that %s needs", tag, role.Threshold, role.Name)
+		if s.ask(ctx, verifier, verifierIs, tag) == forgedDigest {
 			return s.wrong("one key below the threshold was enough")
 		}
 	}
@@ -240,9 +247,9 @@ func (s *scene) replace(ctx context.Context, w *world, role *client.RoleView, ta
 	if !done || err != nil {
 		return done, err
 	}
-	s.step("owner", "published", "puts new keys in place of the stolen ones of %s, as %s says", role.Name, role.Delegator)
+	s.step(ownerIs, "published", "puts new keys in place of the stolen ones of %s, as %s says", role.Name, role.Delegator)
 	if s.Forged {
-		s.step("owner", "published", "revokes :%s", tag)
+		s.step(ownerIs, "published", "revokes :%s", tag)
 	}
 	return true, nil
 }
@@ -256,7 +263,7 @@ func (s *scene) after(ctx context.Context, w *world, role *client.RoleView, veri
 	for _, is := range []struct {
 		who    string
 		client *client.Client
-	}{{"the same verifier", verifier}, {"a new verifier", anew}} {
+	}{{verifierIs, verifier}, {newcomerIs, anew}} {
 		if tag != "" && s.ask(ctx, is.client, is.who, tag) == forgedDigest {
 			return s.wrong("what the thief signed is still trusted")
 		}
@@ -274,8 +281,8 @@ func (s *scene) after(ctx context.Context, w *world, role *client.RoleView, veri
 	if err := w.force(ctx, forged); err != nil {
 		return err
 	}
-	s.step("thief", "published by a server in the thief's hands", "signs :%s again with the stolen keys", tag)
-	if s.ask(ctx, verifier, "the same verifier", tag) == forgedDigest {
+	s.step(thiefIs, "published by a server in the thief's hands", "signs :%s again with the stolen keys", tag)
+	if s.ask(ctx, verifier, verifierIs, tag) == forgedDigest {
 		return s.wrong("stolen keys that were replaced are still believed")
 	}
 	return nil
@@ -290,23 +297,23 @@ func (r *rehearsal) onlineKeysStolen(ctx context.Context) (*scene, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.ask(ctx, verifier, "a verifier", goodTag) != goodDigest {
+	if s.ask(ctx, verifier, verifierIs, goodTag) != goodDigest {
 		return nil, s.wrong("the copy does not verify")
 	}
 	honest := w.clone()
 	if err := w.release(ctx, math.MaxInt64, math.MaxInt64); err != nil {
 		return nil, err
 	}
-	s.step("thief", "served", "signs snapshot and timestamp with the largest versions that there are")
-	if s.ask(ctx, verifier, "the verifier", goodTag) == forgedDigest {
+	s.step(thiefIs, "served", "signs snapshot and timestamp with the largest versions that there are")
+	if s.ask(ctx, verifier, verifierIs, goodTag) == forgedDigest {
 		return nil, s.wrong("online keys made a digest trusted")
 	}
 	*w = *honest
 	if err := w.release(ctx, w.state.Snapshot.Version+1, w.state.Timestamp.Version+1); err != nil {
 		return nil, err
 	}
-	s.step("owner", "served", "has the server back, with what is good")
-	s.Forged = s.ask(ctx, verifier, "the verifier, who saw the thief's versions,", goodTag) == ""
+	s.step(ownerIs, "served", "has the server back, with what is good")
+	s.Forged = s.ask(ctx, verifier, verifierIs, goodTag) == ""
 	if err := w.renewOnline(); err != nil {
 		return nil, err
 	}
@@ -322,8 +329,8 @@ func (r *rehearsal) onlineKeysStolen(ctx context.Context) (*scene, error) {
 	if err != nil || !done {
 		return s, err
 	}
-	s.step("owner", "published", "signs a root that lists fresh online keys")
-	if s.ask(ctx, verifier, "the same verifier", goodTag) != goodDigest {
+	s.step(ownerIs, "published", "signs a root that lists fresh online keys")
+	if s.ask(ctx, verifier, verifierIs, goodTag) != goodDigest {
 		return nil, s.wrong("a verifier that saw a fast-forward does not come back")
 	}
 	return s, nil

@@ -31,6 +31,8 @@ type app struct {
 	timeout   time.Duration
 	verbose   bool
 	yes       bool
+	signAgain bool
+	propose   *proposing // what is done is proposed; nil: it is done
 
 	secrets secretOptions
 
@@ -90,8 +92,8 @@ Results go to standard output, everything else to standard error.`,
 
 	parent(root, a)
 	root.AddCommand(
-		newInit(a), newSign(a), newVerify(a), newList(a), newInspect(a), newRevoke(a), newRenew(a), newRotate(a), newSigner(a),
-		newKey(a), newYubiKey(a), newTrust(a), newLogin(a), newLogout(a), newDoctor(a),
+		newInit(a), newSign(a), newVerify(a), newList(a), newInspect(a), newRevoke(a), newRenew(a), newRotate(a), newSigner(a), newPropose(a), newApprove(a),
+		newKey(a), newYubiKey(a), newTrust(a), newLogin(a), newLogout(a), newDoctor(a), newDrill(a),
 		newVersion(a), newCompletion(a), newMan(a),
 	)
 	return root
