@@ -15,6 +15,7 @@ import (
 	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/keystore/yubikey"
+	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -29,7 +30,14 @@ type finding struct {
 // An examination gathers findings.
 type examination struct {
 	app      *app
-	Findings []finding `json:"findings"`
+	Findings []finding  `json:"findings"`
+	Expiring []expiring `json:"expiring"` // what servers say of all repositories, soonest first
+}
+
+// expiring is one file that expires soon, as a server says.
+type expiring struct {
+	Server string `json:"server"`
+	api.ExpiringRole
 }
 
 func (e *examination) ok(check, format string, args ...any) {
@@ -49,13 +57,15 @@ func newDoctor(a *app) *cobra.Command {
 		Use:   "doctor",
 		Short: "Look for trouble: configuration, servers, keys, YubiKeys, expiries",
 		Long: `Look for trouble, and say what mends it: the configuration, the servers, the keys,
-YubiKeys, and what expires soon. Exit status 1 when there is trouble.`,
+YubiKeys, and what expires within 30 days: of the repositories that are verified
+here, and, as its server says, of every other that a token covers. Exit status 1 when there is trouble.`,
 		Args: cobra.NoArgs,
 		RunE: a.action(func(ctx context.Context, _ []string) error {
-			e := &examination{app: a}
+			e := &examination{app: a, Expiring: []expiring{}}
 			e.folders()
 			servers := e.servers(ctx)
 			e.anchors(ctx, servers)
+			e.expiring()
 			e.keys(ctx)
 			if err := a.print(e, e.write); err != nil {
 				return err
@@ -149,6 +159,66 @@ func (e *examination) server(ctx context.Context, servers client.Servers, server
 		return
 	}
 	e.ok(check+" token", "%s", text)
+	e.askExpiring(ctx, check, &publisher)
+}
+
+// soon is how long before it expires doctor tells of a file.
+const soon = 30 * 24 * time.Hour
+
+// askExpiring asks a server what expires soon in all repositories that the token
+// covers, also those that nobody has verified here.
+func (e *examination) askExpiring(ctx context.Context, check string, publisher *client.Publisher) {
+	list, err := publisher.Expiring(ctx, e.app.now().Add(soon))
+	switch {
+	case errors.Is(err, tuf.ErrNotFound):
+		e.ok(check, "is of a release that does not tell what expires soon; only repositories with an anchor are looked at")
+		return
+	case err != nil:
+		e.trouble(check+" expiries", err)
+		return
+	}
+	if len(list) == 0 {
+		e.ok(check, "nothing that the token covers expires within 30 days")
+	}
+	for _, role := range list {
+		e.Expiring = append(e.Expiring, expiring{publisher.Server.URL, role})
+	}
+}
+
+// expiring tells what servers said that no repository which was verified has told
+// before, one line for each repository, soonest first. JSON has all of it.
+func (e *examination) expiring() {
+	const most = 50
+	told := map[string]bool{}
+	for _, f := range e.Findings {
+		if f.Status == "warning" {
+			told[f.Check+" "+f.Hint] = true
+		}
+	}
+	var order []string
+	lines := map[string][]string{}
+	for _, role := range e.Expiring {
+		advice := "signet renew " + role.Repository
+		if told[role.Repository+" "+advice] {
+			continue
+		}
+		if lines[role.Repository] == nil {
+			order = append(order, role.Repository)
+		}
+		verb := "expires"
+		if !e.app.now().Before(role.Expires) {
+			verb = "expired"
+		}
+		lines[role.Repository] = append(lines[role.Repository], fmt.Sprintf("%s version %d %s %s", role.Role, role.Version, verb, until(e.app.now(), role.Expires)))
+	}
+	for i, name := range order {
+		if i == most {
+			e.warn("expiries", "signet doctor --output json lists all; signet renew takes a pattern",
+				"%d more repositories have something that expires within 30 days", len(order)-most)
+			break
+		}
+		e.warn(name, "signet renew "+name, "%s, its server says", strings.Join(lines[name], "; "))
+	}
 }
 
 // anchors verifies every repository that has an anchor of its own, and tells
@@ -241,8 +311,7 @@ func (e *examination) held(view *client.View) {
 // timestamp are the server's.
 func (e *examination) expiries(view *client.View) {
 	for _, role := range view.Roles {
-		soon := role.Expires.Sub(e.app.now()) < 30*24*time.Hour
-		if soon && role.Name != tuf.RoleSnapshot && role.Name != tuf.RoleTimestamp {
+		if role.Expires.Sub(e.app.now()) < soon && role.Name != tuf.RoleSnapshot && role.Name != tuf.RoleTimestamp {
 			e.warn(view.Repository, "signet renew "+view.Repository, "%s expires %s", role.Name, until(e.app.now(), role.Expires))
 		}
 	}
