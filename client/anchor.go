@@ -47,6 +47,8 @@ type Anchor struct {
 	// Hardware demands that the keys of root and targets, and of signers if it says
 	// so, be attested to have been made on a YubiKey; nil demands nothing.
 	Hardware *attestation.Demand `json:"hardware,omitempty"`
+	// Require are the signers who must each vouch for a digest, known by their keys.
+	Require []Voice `json:"require,omitempty"`
 }
 
 // threshold is the number of pinned keys that must have signed.
@@ -101,7 +103,7 @@ func (a *Anchor) Check() error {
 			return fmt.Errorf("hardware: %w", err)
 		}
 	}
-	return nil
+	return checkVoices(a.Require)
 }
 
 func isSHA256(s string) bool {

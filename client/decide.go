@@ -35,7 +35,7 @@ func (c *Client) verify(ctx context.Context, image tuf.Image, options Options) (
 	}
 	if err != nil {
 		decision.Trusted, decision.Current, decision.Reference = false, false, ""
-		decision.Signers, decision.Tags = []string{}, nil
+		decision.Signers, decision.Voices, decision.Tags = []string{}, nil, nil
 		// Whoever reads the digest and forgets to read trusted must not get a yes,
 		// nor what an entry says that was refused after all.
 		decision.Digest = image.Digest
@@ -111,7 +111,8 @@ func (d *Decision) decide(ctx context.Context, x *Update, image tuf.Image) error
 		}
 		d.Digest, d.Current = match.Target.Digest, true
 		d.vouch(match)
-		return nil
+		d.Voices, err = x.require(ctx, image.Repository, image.Tag, d.Digest)
+		return err
 	case image.Tag == "":
 		return d.decideDigest(ctx, x, image)
 	}
@@ -121,7 +122,8 @@ func (d *Decision) decide(ctx context.Context, x *Update, image tuf.Image) error
 	}
 	d.Current = current
 	d.vouch(match)
-	return nil
+	d.Voices, err = x.require(ctx, image.Repository, image.Tag, image.Digest)
+	return err
 }
 
 // vouch notes what match says.
@@ -173,6 +175,7 @@ func (d *Decision) decideDigest(ctx context.Context, x *Update, image tuf.Image)
 	if err != nil {
 		return err
 	}
+	var lacking error
 	for _, tag := range candidates {
 		match, current, err := digestUnderTag(ctx, x, tuf.Image{Repository: image.Repository, Tag: tag, Digest: image.Digest})
 		if rule := tuf.RuleOf(err); rule == tuf.RuleAbsent || rule == tuf.RuleDigest {
@@ -181,9 +184,21 @@ func (d *Decision) decideDigest(ctx context.Context, x *Update, image tuf.Image)
 		if err != nil {
 			return err
 		}
+		voices, err := x.require(ctx, image.Repository, tag, image.Digest)
+		if tuf.RuleOf(err) == tuf.RuleVoice {
+			lacking = err
+			continue
+		}
+		if err != nil {
+			return err
+		}
 		d.vouch(match)
+		d.Voices = append(d.Voices, voices...)
 		d.Current = d.Current || current
 		d.Tags = append(d.Tags, TagMatch{Tag: tag, Current: current, Signer: match.Role})
+	}
+	if len(d.Tags) == 0 && lacking != nil {
+		return lacking
 	}
 	if len(d.Tags) == 0 {
 		return refuseRole(x, tuf.RoleTargets, tuf.RuleAbsent, "TUF §5.6.7", "%s is not signed under any tag", image.Digest)

@@ -16,6 +16,7 @@ type Decision struct {
 	Trusted    bool             `json:"trusted"`
 	Current    bool             `json:"current"`             // the digest is what the tag (or one of the tags) means now
 	Signers    []string         `json:"signers"`             // the roles that vouch: "targets", or signers' names
+	Voices     []VoiceMatch     `json:"voices,omitempty"`    // the signers whom the anchor requires, and by which key each vouches
 	Tags       []TagMatch       `json:"tags,omitempty"`      // asked for a digest alone: the tags it is trusted under
 	Length     int64            `json:"length,omitempty"`    // bytes of the manifest or index
 	MediaType  string           `json:"mediaType,omitempty"` // of the manifest or index
@@ -76,6 +77,7 @@ type TagView struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Signer      string            `json:"signer,omitempty"`
 	Earlier     []string          `json:"earlier,omitempty"` // other digests that are still trusted under the tag
+	Lacking     []string          `json:"lacking,omitempty"` // signers whom the anchor requires, and who do not vouch for Digest: it is not trusted
 }
 
 // Role returns the role of this name, or nil.

@@ -102,7 +102,7 @@ func (s *session) online(ctx context.Context) error {
 // signed and fresh, or has nothing to do with servers.
 func final(err error) bool {
 	switch tuf.RuleOf(err) {
-	case tuf.RuleAbsent, tuf.RuleDigest, tuf.RuleClock, tuf.RuleName:
+	case tuf.RuleAbsent, tuf.RuleDigest, tuf.RuleVoice, tuf.RuleClock, tuf.RuleName:
 		return true
 	}
 	_, failed := errors.AsType[*stateError](err)
@@ -185,6 +185,7 @@ func (s *session) updater(d *Dir) *Updater {
 		checkRoot:  func(root *tuf.Root) error { return s.anchor.checkRoot(s.repository, root) },
 	}
 	s.demand(u)
+	u.voices = s.anchor.Require
 	return u
 }
 

@@ -70,6 +70,8 @@ type Updater struct {
 	// checkSigner is asked about the keys that delegator, whose file was verified,
 	// lists for a role, before the role's file counts.
 	checkSigner func(delegator *tuf.Targets, role string) error
+	// voices must all vouch for what an answer trusts.
+	voices []Voice
 }
 
 // An Update is one run of an Updater: what it verified, and the means to verify
@@ -77,9 +79,10 @@ type Updater struct {
 type Update struct {
 	u       *Updater
 	trusted *tuf.Trusted
-	pending []tuf.File // verified, and to be remembered: roots first
-	gone    []tuf.File // to be forgotten once the roots are remembered
-	roles   []string   // that were loaded, in order
+	pending []tuf.File         // verified, and to be remembered: roots first
+	gone    []tuf.File         // to be forgotten once the roots are remembered
+	roles   []string           // that were loaded, in order
+	signers map[[2]string]bool // by role and key ID: whether the key has signed the role's file
 }
 
 // Refresh runs §5.3 to §5.5: roots, timestamp, snapshot. Roles are verified when

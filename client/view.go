@@ -91,6 +91,9 @@ func (v *View) addTag(ctx context.Context, x *Update, tag string, digests []stri
 	if match != nil {
 		view.Digest, view.Length, view.MediaType = match.Target.Digest, match.Target.Length, match.Target.MediaType
 		view.Annotations, view.Signer = match.Target.Annotations, match.Role
+		if view.Lacking, err = x.lacking(ctx, v.Repository, tag, view.Digest); err != nil {
+			return err
+		}
 	}
 	slices.Sort(digests)
 	for _, digest := range slices.Compact(digests) {
@@ -101,7 +104,14 @@ func (v *View) addTag(ctx context.Context, x *Update, tag string, digests []stri
 		if err != nil {
 			return err
 		}
-		if record != nil && record.Target.Digest == digest {
+		if record == nil || record.Target.Digest != digest {
+			continue
+		}
+		lacking, err := x.lacking(ctx, v.Repository, tag, digest)
+		if err != nil {
+			return err
+		}
+		if len(lacking) == 0 {
 			view.Earlier = append(view.Earlier, digest)
 		}
 	}

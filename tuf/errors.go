@@ -46,6 +46,7 @@ const (
 	RuleDelegation Rule = "delegation"   // a tree of signers that is not allowed
 	RuleClock      Rule = "clock"        // the clock stepped back
 	RuleCompare    Rule = "compare"      // the registry serves something else
+	RuleVoice      Rule = "voice"        // a signer whom the trust anchor requires does not vouch
 )
 
 // The rules for keys that have to be in hardware, which package attestation checks.

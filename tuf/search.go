@@ -96,6 +96,62 @@ func (t *Trusted) loaded(at edge, load LoadFunc) (*Targets, error) {
 	return t.set.Targets[at.role], nil
 }
 
+// A ReachFunc is shown one role of the name that was looked for: who delegates to
+// it, its file, and what that lists under the path, nil for nothing. done ends the
+// search.
+type ReachFunc func(delegator string, targets *Targets, listed *Target) (done bool, err error)
+
+// Reach visits every role called name, below targets, to which each delegation on
+// the way trusts target path p. Unlike Search it asks for one role's word rather
+// than for the first: neither what others list nor a terminating delegation ahead
+// of it ends it. Each delegation is followed once, at most MaxRoles of them, and
+// roles called name first, so that no other role's trouble gets in the way.
+func (t *Trusted) Reach(p, name string, load LoadFunc, visit ReachFunc) error {
+	_, err := t.reach(p, name, edge{RoleTargets, RoleRoot}, map[edge]bool{}, load, visit)
+	return err
+}
+
+func (t *Trusted) reach(p, name string, at edge, followed map[edge]bool, load LoadFunc, visit ReachFunc) (done bool, err error) {
+	if followed[at] {
+		return false, nil
+	}
+	if len(followed) >= MaxRoles {
+		return false, t.tooManyRoles(at.role)
+	}
+	followed[at] = true
+	role, err := t.loaded(at, load)
+	if err != nil {
+		return false, err
+	}
+	next := delegatesFor(role.Signed.Delegations, p)
+	for _, to := range next {
+		if to.Name != name {
+			continue
+		}
+		named, err := t.loaded(edge{name, at.role}, load)
+		if err != nil {
+			return false, err
+		}
+		var listed *Target
+		if file, ok := named.Signed.Targets[p]; ok {
+			target, err := targetOf(file)
+			if err != nil {
+				return false, t.refuse(err, name, named.Signed.Version, "TUF §4.5")
+			}
+			listed = &target
+		}
+		if done, err := visit(at.role, named, listed); done || err != nil {
+			return done, err
+		}
+	}
+	for _, to := range next {
+		if done, err := t.reach(p, name, edge{to.Name, at.role}, followed, load, visit); done || err != nil {
+			return done, err
+		}
+	}
+	return false, nil
+}
+
 // Walk visits targets and then every named role below it, in the order of the
 // search for a path that all may sign, and calls visit with each. It answers
 // questions that name no path: which tags are signed, under which tag is a digest
