@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"syscall"
@@ -66,6 +67,8 @@ func hintRefused(err error) string {
 		return "do not run it; if it is yours, sign it: signet sign IMAGE; signet list " + orName(refusal.Repository) + " shows what is signed"
 	case tuf.RuleDigest:
 		return "run what the tag means, which signet verify prints for the tag alone, or have this digest signed"
+	case tuf.RuleVoice:
+		return fmt.Sprintf("do not run it before %s has looked at it and signed it too: signet sign IMAGE --as %s; signet trust list shows whose word is required here, and signet signer list %s who the signers are", word(refusal.Role), word(refusal.Role), orName(refusal.Repository))
 	case tuf.RuleCompare:
 		return "the registry's tag was moved without being signed; pull the signed digest, and find out who moved the tag"
 	case tuf.RuleRollback:

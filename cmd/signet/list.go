@@ -48,6 +48,9 @@ func newList(a *app) *cobra.Command {
 					if digest == "" {
 						digest = "(withdrawn)"
 					}
+					if len(tag.Lacking) > 0 {
+						digest += " (not trusted: lacks " + strings.Join(tag.Lacking, ", ") + ")"
+					}
 					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", tag.Tag, digest, dash(tag.Signer), dash(short(tag.Earlier)), dash(annotations(tag.Annotations)))
 				}
 			})

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,7 +17,7 @@ import (
 
 func newTrustAdd(a *app) *cobra.Command {
 	var anchor client.Anchor
-	var rootKeys, servers []string
+	var rootKeys, servers, require []string
 	var caFile string
 	var replace bool
 	var hardware hardwareFlags
@@ -33,11 +32,16 @@ A root key is given by its full key ID (64 hex digits), by a file with the
 public key in PEM, or by the PEM itself. All of them must have signed, unless
 --threshold says how many.
 
+With --require NAME=KEY, a digest is trusted only if that signer has signed it under
+the same tag, by that very key: whoever holds the targets keys may rename signers,
+but cannot sign for them. Give it once for each voice that is demanded.
+
 With --require-hardware, nothing is trusted unless every root and targets key is
 proved to have been made on a YubiKey, by an attestation that travels with the
 signed root; that is checked offline, too.`,
 		Example: `  signet trust add 'registry.example.com/team/*' --root-key root.pem --server https://signet.example.com
   signet trust add 'registry.example.com/**' --root-key KEYID --require-hardware --min-firmware 5.7
+  signet trust add 'registry.example.com/team/*' --root-key root.pem --require qa=qa.pem --require security=KEYID
   signet trust add registry.example.com/team/app --root-sha256 HEX --server https://signet.example.com --server https://mirror.example.com`,
 		Args: cobra.ExactArgs(1),
 	}
@@ -49,6 +53,7 @@ signed root; that is checked offline, too.`,
 	flags.StringVar(&caFile, "ca", "", "PEM `file` of the only authorities that may vouch for the servers")
 	flags.Int64Var(&anchor.MinRoot, "min-root", 0, "the lowest root `version` that is accepted")
 	flags.Int64Var(&anchor.MinTargets, "min-targets", 0, "the lowest targets `version` that is accepted")
+	flags.StringArrayVar(&require, "require", nil, requireUsage)
 	flags.BoolVar(&anchor.PlainHTTP, "allow-http", false, "allow http:// to other than this machine")
 	flags.BoolVar(&replace, "replace", false, "replace the anchor for this very pattern, if there is one")
 	hardware.add(cmd)
@@ -58,6 +63,9 @@ signed root; that is checked offline, too.`,
 			return err
 		}
 		if anchor.Hardware, err = hardware.demand(cmd); err != nil {
+			return err
+		}
+		if anchor.Require, err = readVoices(require); err != nil {
 			return err
 		}
 		anchor.Pattern = pattern
@@ -81,6 +89,9 @@ signed root; that is checked offline, too.`,
 			fmt.Fprintf(w, "trusted for %s: %s\n", anchor.Pattern, pins(anchor))
 			if anchor.Hardware != nil {
 				fmt.Fprintf(w, "demanded: %s\n", demands(anchor.Hardware))
+			}
+			if len(anchor.Require) > 0 {
+				fmt.Fprintf(w, "required: %s\n", voiceKeys(anchor.Require))
 			}
 		})
 	})
@@ -137,8 +148,16 @@ func (a *app) saveAnchor(anchor client.Anchor, replace bool) error {
 			if wider := anchors[i]; wider.Hardware != nil && anchor.Hardware == nil && wider.Pattern != anchor.Pattern && tuf.MatchName(wider.Pattern, anchor.Pattern) {
 				a.note("warning: the anchor for %s demands hardware: %s; this one, which goes before it, does not", wider.Pattern, demands(wider.Hardware))
 			}
+			if wider := anchors[i]; wider.Pattern != anchor.Pattern && tuf.MatchName(wider.Pattern, anchor.Pattern) {
+				if less := requiresLess(wider, anchor); len(less) > 0 {
+					a.note("warning: the anchor for %s requires %s; this one, which goes before it, does not", wider.Pattern, voiceKeys(less))
+				}
+			}
 			if anchors[i].Pattern != anchor.Pattern {
 				continue
+			}
+			if less := requiresLess(anchors[i], anchor); replace && len(less) > 0 {
+				a.note("warning: the anchor before required %s; this one does not", voiceKeys(less))
 			}
 			if anchors[i].Hardware != nil && anchor.Hardware == nil && replace {
 				a.note("warning: the anchor before demanded hardware: %s; this one does not", demands(anchors[i].Hardware))
@@ -156,7 +175,10 @@ func (a *app) saveAnchor(anchor client.Anchor, replace bool) error {
 
 // rootKeyID reads a --root-key: a verifier pins what it was told in full, never
 // a name or the start of an ID.
-func rootKeyID(s string) (string, error) {
+func rootKeyID(s string) (string, error) { return pinnedKeyID("--root-key", s) }
+
+// pinnedKeyID reads a key that is pinned by a flag.
+func pinnedKeyID(flag, s string) (string, error) {
 	if raw, err := hex.DecodeString(s); err == nil && len(raw) == 32 {
 		return strings.ToLower(s), nil
 	}
@@ -164,16 +186,16 @@ func rootKeyID(s string) (string, error) {
 	if !strings.Contains(s, "-----BEGIN") {
 		var err error
 		if pem, err = os.ReadFile(s); err != nil {
-			return "", advise(usagef("--root-key %.80q is neither a full key ID (64 hex digits) nor a file with a public key", s),
-				"signet key export KEY > root.pem, at the publisher's, makes such a file")
+			return "", advise(usagef("%s %.80q is neither a full key ID (64 hex digits) nor a file with a public key", flag, s),
+				"signet key export KEY > key.pem, where that key is, makes such a file")
 		}
 	}
 	if strings.Contains(string(pem), "PRIVATE KEY-----") {
-		return "", errors.New("--root-key: this is a private key; only its public half may be given here")
+		return "", fmt.Errorf("%s: this is a private key; only its public half may be given here", flag)
 	}
 	key, err := tuf.ParseKeyPEM(pem)
 	if err != nil {
-		return "", usagef("--root-key: %v", err)
+		return "", usagef("%s: %v", flag, err)
 	}
 	return key.ID(), nil
 }

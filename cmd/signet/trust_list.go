@@ -30,9 +30,9 @@ func newTrustList(a *app) *cobra.Command {
 			}{anchors}
 			return a.print(v, func(w io.Writer) {
 				table(w, func(w io.Writer) {
-					fmt.Fprintln(w, "NAMES\tTRUSTED\tHARDWARE\tSERVER")
+					fmt.Fprintln(w, "NAMES\tTRUSTED\tREQUIRED\tHARDWARE\tSERVER")
 					for _, anchor := range anchors {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", anchor.Pattern, pins(anchor), dash(demands(anchor.Hardware)), strings.Join(anchor.Servers, " "))
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", anchor.Pattern, pins(anchor), dash(voiceKeys(anchor.Require)), dash(demands(anchor.Hardware)), strings.Join(anchor.Servers, " "))
 					}
 				})
 			})

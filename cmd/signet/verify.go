@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -212,6 +213,9 @@ func (a *app) explain(d *client.Decision) string {
 		fmt.Fprintf(&b, "%s is trusted from before; the tag means another digest now", d.Image)
 	}
 	fmt.Fprintf(&b, ", signed by %s", strings.Join(d.Signers, ", "))
+	if len(d.Voices) > 0 {
+		fmt.Fprintf(&b, ", required and given: the word of %s", strings.Join(givenBy(d.Voices), ", "))
+	}
 	if d.Expires != nil {
 		fmt.Fprintf(&b, ", good until %s (%s)", stamp(*d.Expires), until(a.now(), *d.Expires))
 	}
@@ -219,4 +223,15 @@ func (a *app) explain(d *client.Decision) string {
 		b.WriteString(", from local state")
 	}
 	return b.String()
+}
+
+// givenBy lists the signers whose word was required and given, each once.
+func givenBy(voices []client.VoiceMatch) []string {
+	var names []string
+	for _, voice := range voices {
+		if !slices.Contains(names, voice.Name) {
+			names = append(names, voice.Name)
+		}
+	}
+	return names
 }
