@@ -20,6 +20,9 @@ const (
 	StateWithdrawn = api.ProposalWithdrawn // who sent it says that it was taken back
 )
 
+// ClauseProposals is the clause of refusals of what somebody sent as a proposal.
+const ClauseProposals = "Signet proposals"
+
 // maxProposal is how many bytes of a proposal are read, from a file or a server.
 const maxProposal = api.MaxBody + api.MaxSmallBody
 
@@ -30,7 +33,7 @@ const maxProposal = api.MaxBody + api.MaxSmallBody
 // what is no proposal.
 func ReadProposal(data []byte) (*api.Proposal, error) {
 	refuse := func(format string, args ...any) error {
-		return &tuf.Refusal{Rule: tuf.RuleShape, Clause: "Signet proposals", Detail: fmt.Sprintf(format, args...)}
+		return &tuf.Refusal{Rule: tuf.RuleShape, Clause: ClauseProposals, Detail: fmt.Sprintf(format, args...)}
 	}
 	if len(data) > maxProposal {
 		return nil, refuse("%d bytes are more than a proposal has", len(data))
@@ -49,7 +52,7 @@ func ReadProposal(data []byte) (*api.Proposal, error) {
 // and every signed byte, but no signature.
 func checkProposal(p *api.Proposal, repository, id string) error {
 	refuse := func(rule tuf.Rule, format string, args ...any) error {
-		return &tuf.Refusal{Repository: repository, Rule: rule, Clause: "Signet proposals", Detail: fmt.Sprintf(format, args...)}
+		return &tuf.Refusal{Repository: repository, Rule: rule, Clause: ClauseProposals, Detail: fmt.Sprintf(format, args...)}
 	}
 	if p.Repository != repository {
 		return refuse(tuf.RuleRepository, "the proposal is for %q", tidy(p.Repository, maxName))

@@ -107,7 +107,7 @@ func (p *Publisher) Review(ctx context.Context, proposal *api.Proposal) (*Review
 }
 
 func (r *Review) refuse(role string, version int64, rule tuf.Rule, format string, args ...any) error {
-	return &tuf.Refusal{Repository: r.Proposal.Repository, Role: role, Version: version, Rule: rule, Clause: "Signet proposals", Detail: fmt.Sprintf(format, args...)}
+	return &tuf.Refusal{Repository: r.Proposal.Repository, Role: role, Version: version, Rule: rule, Clause: ClauseProposals, Detail: fmt.Sprintf(format, args...)}
 }
 
 // read reads the files strictly: each must be the one form of what was read, so that

@@ -30,6 +30,8 @@ func hint(err error) string {
 		return "signet --help, or --help after any command, tells what it takes"
 	case errors.Is(err, context.Canceled):
 		return ""
+	case errors.Is(err, fs.ErrExist):
+		return "choose another name, or move that file away"
 	case errors.Is(err, syscall.ENOSPC):
 		return "the disk is full; make room, then try again"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
@@ -56,6 +58,9 @@ func hintRefused(err error) string {
 	refusal, ok := errors.AsType[*tuf.Refusal](err)
 	if !ok {
 		return ""
+	}
+	if refusal.Clause == client.ClauseProposals {
+		return "do not sign it; ask who proposed it, by another way than this server or file"
 	}
 	switch refusal.Rule {
 	case tuf.RuleAnchor:
@@ -126,6 +131,10 @@ func hintProblem(err error) string {
 	switch {
 	case errors.Is(err, client.ErrUncertain), errors.Is(err, api.ErrUncertain): // whatever was the last that went wrong
 		return "it is not known whether it was published; the same command again finds out"
+	case errors.Is(err, client.ErrSigned):
+		return "have something else published for this version first, and sign what comes after it; or, if both may be shown to anybody: --sign-again"
+	case errors.Is(err, client.ErrIntent):
+		return "signet propose sign, revoke, renew, rotate and so on propose it anew"
 	case errors.Is(err, client.ErrExists):
 		return "signet inspect REPO shows what is there, once this machine trusts it; nothing of it was changed"
 	case errors.Is(err, client.ErrRoleKeys):

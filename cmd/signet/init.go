@@ -173,7 +173,7 @@ func (r *keyring) initSigners(ctx context.Context, name string, request client.I
 		{Name: tuf.RoleRoot, Threshold: request.Root.Threshold, Keys: request.Root.Keys},
 		{Name: tuf.RoleTargets, Threshold: request.Targets.Threshold, Keys: request.Targets.Keys},
 	} {
-		chosen, ok := pick(hand, role)
+		chosen, ok := r.app.pick(hand, role)
 		if !ok {
 			return nil, tooFew(name, role, hand)
 		}

@@ -113,7 +113,7 @@ two root keys, on two YubiKeys, and keep them apart.`,
 	flags.StringVar(&choice.algorithm, "algorithm", keystore.P256, "p256, p384 or ed25519 (on a YubiKey from firmware 5.7)")
 	choice.add(cmd)
 	choice.roots.add(cmd)
-	a.secretFlags(cmd)
+	a.unlockFlags(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, _ []string) error {
 		if onStick == inFile {
 			return advise(usagef("say where the key is to be made"), "--yubikey for a YubiKey, --file for an encrypted file")

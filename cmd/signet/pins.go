@@ -60,9 +60,16 @@ func (o *secretOptions) source(secret string) *stickSource {
 	return s
 }
 
-// secretFlags adds the flags of commands that sign: where PINs and passphrases
-// come from, and how long to wait for a YubiKey.
+// secretFlags adds the flags of commands that sign: those of secrets, and what to do
+// when another content was signed before.
 func (a *app) secretFlags(cmd *cobra.Command) {
+	a.unlockFlags(cmd)
+	cmd.Flags().BoolVar(&a.signAgain, "sign-again", false, "sign another content for a version that was signed on this machine already: whoever kept that signature may show the first to some and the second to others")
+}
+
+// unlockFlags adds the flags of commands that use keys: where PINs and passphrases
+// come from, and how long to wait for a YubiKey.
+func (a *app) unlockFlags(cmd *cobra.Command) {
 	a.pinFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&a.secrets.passphrases.files, "passphrase-file", nil, "read the passphrase of key files from this `file` (may be given several times: each is tried)")

@@ -24,6 +24,9 @@ type batch struct {
 // agree finds out whether every key that is to sign can, shows what they would
 // sign, and asks. No secret was asked for until then.
 func (b *batch) agree(ctx context.Context) error {
+	if p := b.ring.app.propose; p != nil && p.out != "" && len(b.steps) > 1 {
+		return usagef("--out takes one proposal, and this would be one for each of %d repositories", len(b.steps))
+	}
 	var changes []*client.Change
 	for _, step := range b.steps {
 		if step.Change != nil {
@@ -40,6 +43,9 @@ func (b *batch) agree(ctx context.Context) error {
 // ends it, unless goOn says that the others do not hang on it: those that were
 // published stay so, and the same command again leaves them alone.
 func (b *batch) publish(ctx context.Context, goOn bool, tell func(step int, published *client.Published) error) error {
+	if b.ring.app.propose != nil {
+		return b.leave(ctx)
+	}
 	var done, failed, left []string
 	var trouble error
 	for i, step := range b.steps {

@@ -136,7 +136,7 @@ func (a *app) prepareRenew(ctx context.Context, ring *keyring, name string, hand
 		named := len(request.Roles) == 0 || slices.Contains(request.Roles, r.Name)
 		return named && (request.Within == 0 || r.Expires.Sub(a.now()) <= request.Within)
 	}
-	names, chosen, err := choose(name, roles, hand, due)
+	names, chosen, err := a.choose(name, roles, hand, len(request.Roles) > 0, due)
 	if err != nil {
 		return nil, err
 	}

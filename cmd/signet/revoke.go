@@ -78,7 +78,7 @@ func (a *app) prepareRevoke(ctx context.Context, ring *keyring, request client.R
 	if err != nil {
 		return nil, err
 	}
-	_, chosen, err := choose(request.Repository, roles, hand, func(r client.SigningRole) bool {
+	_, chosen, err := a.choose(request.Repository, roles, hand, true, func(r client.SigningRole) bool {
 		return r.Tags[request.Tag] && (request.Role == "" || r.Name == request.Role)
 	})
 	if err != nil {

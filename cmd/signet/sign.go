@@ -108,7 +108,7 @@ func (a *app) sign(ctx context.Context, images []tuf.Image, notes map[string]str
 		return err
 	}
 	var hand []foundKey
-	complete := len(f.keys) > 0
+	complete := len(f.keys) > 0 || a.propose != nil // nobody says which keys are lacking then
 	if complete {
 		hand, err = ring.atHand(ctx, f.keys)
 	} else if hand, complete, err = ring.likely(ctx); err == nil {
@@ -160,13 +160,16 @@ func (a *app) prepareSign(ctx context.Context, ring *keyring, job *signJob, hand
 	if err != nil {
 		return nil, err
 	}
+	if a.propose != nil && as == "" {
+		as = proposedRole(roles, hand)
+	}
 	err = advise(fmt.Errorf("%s has no signer %q: %w", name, clip(as, 100), tuf.ErrNotFound), "signet signer list %s shows them", name)
 	tried := false
 	for _, role := range roles {
 		if role.Name != as && (as != "" || role.Name == tuf.RoleRoot) {
 			continue
 		}
-		chosen, ok := pick(hand, role)
+		chosen, ok := a.pick(hand, role)
 		if !ok {
 			if !tried {
 				tried, err = true, tooFew(name, role, hand)

@@ -178,14 +178,22 @@ func tooFew(repository string, role client.SigningRole, keys []foundKey) error {
 }
 
 // choose finds the roles among those for which want is true that keys are enough
-// for, and the keys for them.
-func choose(repository string, roles []client.SigningRole, keys []foundKey, want func(client.SigningRole) bool) (names []string, chosen []foundKey, err error) {
+// for, and the keys for them. What is to be proposed takes one key of a role, or,
+// where all of them are meant or there is a key of none, no key.
+func (a *app) choose(repository string, roles []client.SigningRole, keys []foundKey, all bool, want func(client.SigningRole) bool) (names []string, chosen []foundKey, err error) {
 	var lacking error
+	all = all || !slices.ContainsFunc(roles, func(role client.SigningRole) bool {
+		own, _ := a.pick(keys, role)
+		return want(role) && len(own) > 0
+	})
 	for _, role := range roles {
 		if !want(role) {
 			continue
 		}
-		own, ok := pick(keys, role)
+		own, ok := a.pick(keys, role)
+		if a.propose != nil && !all {
+			ok = len(own) > 0
+		}
 		if !ok {
 			if lacking == nil {
 				lacking = tooFew(repository, role, keys)

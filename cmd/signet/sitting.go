@@ -31,6 +31,9 @@ func (r *keyring) agree(ctx context.Context, changes []*client.Change) error {
 	}
 	r.tellTouches(changes)
 	question := "Sign this?"
+	if r.app.propose != nil {
+		question = r.app.propose.question(changes)
+	}
 	if len(changes) > 1 {
 		question = fmt.Sprintf("Sign all of this, in %d repositories?", len(changes))
 	}
@@ -228,10 +231,12 @@ func (s lazySigner) Sign(ctx context.Context, msg []byte) ([]byte, error) {
 }
 
 func (r *keyring) lazy(keys []foundKey) []tuf.Signer {
-	signers := make([]tuf.Signer, len(keys))
-	for i, key := range keys {
+	signers := []tuf.Signer{}
+	for _, key := range keys {
 		r.known[key.ID()] = key
-		signers[i] = lazySigner{r, key}
+		if r.app.propose == nil || key.present() { // what is elsewhere signs when it is there
+			signers = append(signers, lazySigner{r, key})
+		}
 	}
 	return signers
 }

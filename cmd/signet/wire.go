@@ -96,6 +96,8 @@ func (a *app) publisher(ctx context.Context, repository string, ring *keyring, l
 		},
 		WithReason: keystore.WithReason,
 		Life:       map[string]time.Duration{},
+		SignAgain:  a.signAgain,
+		Partial:    a.propose != nil,
 	}
 	facts := a.factsOf(server.URL)
 	info := facts.info[repository]

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/keystore"
+	"github.com/signet-trust/signet/server/api"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// approveFlags are approve's own flags.
+type approveFlags struct {
+	keys    []string
+	out     string
+	offline bool
+}
+
+func newApprove(a *app) *cobra.Command {
+	var f approveFlags
+	cmd := &cobra.Command{
+		Use:   "approve REPO ID | FILE",
+		Short: "Look at what somebody proposes, and sign it",
+		Long: `Look at what somebody proposes, and sign it. What is shown was decoded from the very
+bytes that would be signed, and compared with what this machine has verified itself:
+what the server, the file or its note say of it counts for nothing. The last
+signature publishes.
+
+Of a file, the signed one takes its place, or goes to --out and nothing is
+published. A machine without a network compares with what it remembers (--offline),
+and says how old that is.
+
+What was signed on this machine stands in a journal. Another content for the same
+version is refused, unless --sign-again asks for it.
+
+` + keyHelp,
+		Example: `  signet approve registry.example.com/team/app 5f0c81d2a4b7
+  signet approve release.proposal --offline --key yk2`,
+		Args: cobra.RangeArgs(1, 2),
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.keys, "key", nil, "sign with this `KEY` (may be given several times; default: those at hand that are lacking)")
+	flags.StringVar(&f.out, "out", "", "write the signed proposal to this `file`, and publish nothing")
+	flags.BoolVar(&f.offline, "offline", false, "compare with what was verified before, without asking a server")
+	a.secretFlags(cmd)
+	a.yesFlag(cmd)
+	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
+		return a.approve(ctx, args, f)
+	})
+	return cmd
+}
+
+// approval is what approve, and propose publish, print.
+type approval struct {
+	Repository string            `json:"repository"`
+	ID         string            `json:"id"`
+	State      string            `json:"state"`
+	Signed     []string          `json:"signed"`            // IDs of the keys that signed now
+	Missing    []string          `json:"missing,omitempty"` // signatures that are yet to come
+	File       string            `json:"file,omitempty"`
+	Published  *client.Published `json:"published,omitempty"`
+}
+
+// A heard proposal is one that somebody sent: from a server, or in a file.
+type heard struct {
+	*api.Proposal
+	file string // "": from the server
+}
+
+// approve reviews, asks, signs and hands on.
+func (a *app) approve(ctx context.Context, args []string, f approveFlags) error {
+	ring, err := a.keyring()
+	if err != nil {
+		return err
+	}
+	defer ring.Close()
+	proposal, publisher, err := a.hear(ctx, ring, args, f.offline)
+	if err != nil {
+		return err
+	}
+	review, err := publisher.Review(ctx, proposal.Proposal)
+	if err != nil {
+		return err
+	}
+	a.showReview(a.stderr, review, ring)
+	if err := publishable(review); err != nil {
+		return err
+	}
+	if review.State == client.StatePublished {
+		return a.printApproval(proposal, review, nil, nil)
+	}
+	if review.State == client.StateComplete {
+		if f.out != "" || f.offline {
+			return a.handOn(ctx, publisher, proposal, review, nil, f)
+		}
+		return a.publishApproved(ctx, ring, proposal, review, nil)
+	}
+	hand, err := ring.atHand(ctx, f.keys)
+	if err != nil {
+		return err
+	}
+	a.propose = &proposing{} // keys that are elsewhere are not waited for
+	err = review.Choose(ring.lazy(presentFirst(hand)))
+	a.propose = nil
+	if err != nil {
+		return lackOf(err, hand)
+	}
+	if err := ring.agree(ctx, []*client.Change{review.Change}); err != nil {
+		return err
+	}
+	var signed []string
+	for _, file := range review.Change.Files {
+		signed = append(signed, file.SignedBy...)
+	}
+	slices.Sort(signed)
+	signed = slices.Compact(signed)
+	if err := review.Approve(ctx); err != nil {
+		return err
+	}
+	return a.handOn(ctx, publisher, proposal, review, signed, f)
+}
+
+// handOn writes or sends what was signed, and publishes what is complete.
+func (a *app) handOn(ctx context.Context, publisher *client.Publisher, proposal heard, review *client.Review, signed []string, f approveFlags) error {
+	switch {
+	case f.out != "" || f.offline || proposal.file != "" && review.State != client.StateComplete:
+		path := f.out
+		if path == "" {
+			path = proposal.file
+		}
+		if err := writeProposal(path, review.Proposal, path == proposal.file); err != nil {
+			return err
+		}
+		proposal.file = path
+		return a.printApproval(proposal, review, signed, nil)
+	case proposal.file == "":
+		kept, err := publisher.SendProposal(ctx, review.Proposal)
+		if err != nil {
+			return err
+		}
+		if review.State != client.StateComplete { // somebody else may have signed meanwhile
+			again, err := publisher.Review(ctx, kept)
+			if err != nil {
+				return err
+			}
+			if again.State == client.StateComplete {
+				review = again
+			}
+		}
+	}
+	if review.State != client.StateComplete {
+		return a.printApproval(proposal, review, signed, nil)
+	}
+	return a.publishReviewed(ctx, publisher, proposal, review, signed)
+}
+
+// publishApproved asks, and publishes what all have signed.
+func (a *app) publishApproved(ctx context.Context, ring *keyring, proposal heard, review *client.Review, signed []string) error {
+	a.showChange(review.Change, ring)
+	if err := a.confirm(ctx, "All have signed. Publish this?"); err != nil {
+		return err
+	}
+	publisher, err := a.publisher(ctx, review.Proposal.Repository, ring, nil)
+	if err != nil {
+		return err
+	}
+	return a.publishReviewed(ctx, publisher, proposal, review, signed)
+}
+
+func (a *app) publishReviewed(ctx context.Context, publisher *client.Publisher, proposal heard, review *client.Review, signed []string) error {
+	published, err := review.Publish(ctx)
+	if errors.Is(err, tuf.ErrConflict) {
+		return advise(err, "%s", rebaseAdvice(proposal))
+	}
+	if err != nil {
+		return err
+	}
+	if published.Anchor != nil {
+		if err := a.pinCreated(published, publisher.Server); err != nil {
+			return err
+		}
+	}
+	return a.printApproval(proposal, review, signed, published)
+}
+
+// pinCreated makes this machine trust what a proposal created, and says by what
+// command others do.
+func (a *app) pinCreated(published *client.Published, server client.Server) error {
+	anchor := *published.Anchor
+	anchors, err := a.anchors()
+	if err != nil {
+		return err
+	}
+	if _, err := anchors.For(published.Repository); err != nil {
+		if err := a.saveAnchor(anchor, false); err != nil {
+			return fmt.Errorf("%s was created, but could not be pinned on this machine: %w", published.Repository, err)
+		}
+		a.note("this machine trusts it from now on: %s", pins(anchor))
+	}
+	a.note("others trust it by: %s", trustCommandOf(anchor, server))
+	return nil
+}
+
+func trustCommandOf(anchor client.Anchor, server client.Server) string {
+	command := "signet trust add " + anchor.Pattern
+	for _, id := range anchor.RootKeys {
+		command += " --root-key " + id
+	}
+	if anchor.Threshold < len(anchor.RootKeys) {
+		command += fmt.Sprintf(" --threshold %d", anchor.Threshold)
+	}
+	command += " --server " + server.URL
+	if server.CA != "" {
+		command += " --ca FILE"
+	}
+	return command
+}
+
+func (a *app) printApproval(proposal heard, review *client.Review, signed []string, published *client.Published) error {
+	result := approval{Repository: review.Proposal.Repository, ID: review.Proposal.ID, State: review.State, Signed: signed, File: proposal.file, Published: published}
+	if result.Signed == nil {
+		result.Signed = []string{}
+	}
+	for _, lack := range review.Missing() {
+		result.Missing = append(result.Missing, lacks(lack))
+	}
+	return a.print(result, func(w io.Writer) {
+		switch {
+		case published != nil:
+			fmt.Fprintf(w, "published %s: %s\n", result.Repository, filesIn(review))
+		case review.State == client.StatePublished:
+			fmt.Fprintf(w, "nothing to do: %s has this already\n", result.Repository)
+		case len(result.Missing) == 0:
+			fmt.Fprintf(w, "approved %s %s\n  all have signed\nnext: signet propose publish %s\n", result.Repository, result.ID, proposal.word())
+		default:
+			fmt.Fprintf(w, "approved %s %s\n", result.Repository, result.ID)
+			for _, missing := range result.Missing {
+				fmt.Fprintf(w, "  %s\n", missing)
+			}
+			fmt.Fprintf(w, "next: signet approve %s\n", proposal.word())
+		}
+	})
+}
+
+// word is how a command names the proposal.
+func (h heard) word() string {
+	if h.file != "" {
+		return word(h.file)
+	}
+	return h.Repository + " " + h.ID[:idDigits]
+}
+
+// filesIn lists the files of a proposal, as in "root version 2, targets version 8".
+func filesIn(review *client.Review) string {
+	var list []string
+	for _, file := range review.Proposal.Files {
+		list = append(list, fmt.Sprintf("%s version %d", clip(file.Role, 100), file.Version))
+	}
+	return clip(strings.Join(list, ", "), 300)
+}
+
+// publishable refuses a proposal that nobody can publish any more.
+func publishable(review *client.Review) error {
+	h := heard{Proposal: review.Proposal}
+	switch review.State {
+	case client.StateStale:
+		return advise(fmt.Errorf("the proposal is stale: it is for %s, and %s is there: %w", filesIn(review), versionsOf(review), tuf.ErrConflict), "%s", rebaseAdvice(h))
+	case client.StateWithdrawn:
+		return advise(fmt.Errorf("the proposal was withdrawn, the server says"), "ask who withdrew it; if it is wanted after all: signet propose rebase %s", h.word())
+	}
+	return nil
+}
+
+func rebaseAdvice(h heard) string {
+	return "somebody published first; build it anew on what is there now: signet propose rebase " + h.word()
+}
+
+// versionsOf tells what is there of the roles that a proposal is for.
+func versionsOf(review *client.Review) string {
+	var list []string
+	for _, file := range review.Proposal.Files {
+		list = append(list, fmt.Sprintf("%s version %d", clip(file.Role, 100), review.Compared.Versions[file.Role]))
+	}
+	return clip(strings.Join(list, ", "), 300)
+}
+
+// offlinePublisher reads what this machine remembers, and asks no server.
+func (a *app) offlinePublisher(repository string) (*client.Publisher, error) {
+	anchors, err := a.anchors()
+	if err != nil {
+		return nil, err
+	}
+	return &client.Publisher{Client: client.New(a.clientConfig(anchors, client.Servers{})), WithReason: keystore.WithReason,
+		Offline: true, SignAgain: a.signAgain}, nil
+}
