@@ -53,6 +53,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 		{"the first timestamp to expire is known", testOldest},
 		{"old snapshots and timestamps are pruned", testPrune},
 		{"tokens", testTokens},
+		{"proposals", testProposals},
+		{"approvers race", testProposalRace},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
