@@ -159,7 +159,7 @@ func Restore(ctx context.Context, c Config, path string, gap int64) (*BackupRepo
 	if gap == 0 {
 		gap = DefaultVersionGap
 	}
-	if gap < 1 || gap > 1<<40 {
+	if gap < 1 || gap > maxGap {
 		return nil, fmt.Errorf("version gap %d: expected 1 to 2^40", gap)
 	}
 	report, err := c.restore(ctx, path, gap)
@@ -212,24 +212,25 @@ func (c Config) restore(ctx context.Context, path string, gap int64) (*BackupRep
 // signed last forgotten, the restore on record.
 func (db *database) moveOn(ctx context.Context, gap int64, entry Entry) error {
 	return db.tx(ctx, "move the marks up", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `
-			UPDATE repository SET generation = generation + 1, snapshot_mark = snapshot_mark + $1, timestamp_mark = timestamp_mark + $1`, gap)
-		if err != nil {
+		if err := moveMarks(ctx, tx, gap, entry); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM role_file WHERE role IN ('snapshot', 'timestamp')`); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `DROP TABLE backup`); err != nil {
-			return err
-		}
-		err = tx.QueryRowContext(ctx, `SELECT COUNT(*) + 1 FROM log WHERE role = $1`, logRestore).Scan(&entry.Version)
-		if err != nil {
-			return err
-		}
-		_, err = appendLog(ctx, tx, entry)
+		_, err := tx.ExecContext(ctx, `DROP TABLE backup`)
 		return err
 	})
+}
+
+// moveMarks moves all marks up by gap and forgets what was signed last.
+func moveMarks(ctx context.Context, tx *sql.Tx, gap int64, entry Entry) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE repository SET generation = generation + 1, snapshot_mark = snapshot_mark + $1, timestamp_mark = timestamp_mark + $1`, gap)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM role_file WHERE role IN ('snapshot', 'timestamp')`); err != nil {
+		return err
+	}
+	return logCounted(ctx, tx, entry)
 }
 
 // refuseToOverwrite tells whether a signer is in the folder already, and where it

@@ -176,13 +176,15 @@ func (c Config) mayHaveHistory(known *record) bool {
 // genuine root as well, and clients would remember the versions that it lists:
 // they must not be larger than a publisher can reach.
 func (c Config) checkStep(repository string, file tuf.File, known *record) error {
-	mark := known.roles[file.Role].version
+	mark := max(known.roles[file.Role].version, known.floors[file.Role])
 	step := file.Version - mark
-	if step == 1 || c.mayHaveHistory(known) && step <= maxAdopted {
+	if step == 1 || c.mayHaveHistory(known) && step > 1 && step <= maxAdopted {
 		return nil
 	}
 	detail := fmt.Sprintf("expected version %d, one above the last that was signed for", mark+1)
 	switch {
+	case known.floors[file.Role] > 0:
+		detail = fmt.Sprintf("clients may have seen version %d, so version %d is expected", mark, mark+1)
 	case c.mayHaveHistory(known):
 		detail = fmt.Sprintf("it is more than %d above version %d, the last that the signer knows", int64(maxAdopted), mark)
 	case known.root == nil:

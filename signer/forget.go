@@ -49,19 +49,13 @@ func (db *database) forget(ctx context.Context, repository string, at int64) (*F
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM role_file WHERE repository = $1`, repository); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM role_file WHERE repository = $1 AND role NOT LIKE 'floor:%'`, repository); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE repository SET generation = generation + 1, updated_at = $1 WHERE name = $2`, at, repository); err != nil {
 			return err
 		}
-		entry := Entry{Repository: repository, Role: logForget, SHA256: f.RootSHA256, At: at}
-		err = tx.QueryRowContext(ctx, `SELECT COUNT(*) + 1 FROM log WHERE repository = $1 AND role = $2`, repository, logForget).Scan(&entry.Version)
-		if err != nil {
-			return err
-		}
-		_, err = appendLog(ctx, tx, entry)
-		return err
+		return logCounted(ctx, tx, Entry{Repository: repository, Role: logForget, SHA256: f.RootSHA256, At: at})
 	})
 	if err != nil {
 		return nil, err

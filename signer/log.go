@@ -15,6 +15,8 @@ import (
 const (
 	logKey     = "key:"     // with the role: a key was made; SHA256 is its ID, Version its number
 	logDropped = "dropped:" // with the role: a key that was never used was dropped; else as logKey
+	logRetire  = "retire"   // a repository was retired; SHA256 is that of its floors, Version its number
+	logRaise   = "raise"    // its marks were raised above what clients have seen; else as logRetire
 	logForget  = "forget"   // a repository was forgotten; SHA256 is that of its root, Version its number
 	logRestore = "restore"  // the signer was restored; SHA256 is that of the backup, Version its number
 )

@@ -27,12 +27,13 @@ type record struct {
 	timestampMark int64
 	root          []byte           // newest accepted
 	roles         map[string]known // all, also root, snapshot and timestamp
+	floors        map[string]int64 // versions that the next file of a role has to be above, whatever is known of it
 	snapshot      []byte           // last signed; nil when none was, or it was forgotten
 }
 
 // record reads what is known of repository.
 func (db *database) record(ctx context.Context, repository string) (*record, error) {
-	r := &record{roles: map[string]known{}}
+	r := &record{roles: map[string]known{}, floors: map[string]int64{}}
 	err := db.snapshotTx(ctx, "read marks of "+repository, func(tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, `SELECT generation, snapshot_mark, timestamp_mark FROM repository WHERE name = $1`, repository).
 			Scan(&r.generation, &r.snapshotMark, &r.timestampMark)
@@ -57,6 +58,10 @@ func (db *database) record(ctx context.Context, repository string) (*record, err
 			if err := rows.Scan(&role, &k.version, &k.sha256, &bytes); err != nil {
 				return err
 			}
+			if name, ok := strings.CutPrefix(role, floorRole); ok {
+				r.floors[name] = k.version
+				continue
+			}
 			r.roles[role] = k
 			switch role {
 			case tuf.RoleRoot:
@@ -74,7 +79,7 @@ func (db *database) record(ctx context.Context, repository string) (*record, err
 func (db *database) last(ctx context.Context, repository string) (*api.Last, error) {
 	last := &api.Last{}
 	err := db.snapshotTx(ctx, "read last of "+repository, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT role, version, bytes FROM role_file WHERE repository = $1`, repository)
+		rows, err := tx.QueryContext(ctx, `SELECT role, version, bytes FROM role_file WHERE repository = $1 AND role NOT LIKE 'floor:%'`, repository)
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ go on with serve --adopt-existing only.`,
 			}
 			return o.withSigner(cmd, false, func(ctx context.Context, s *signer.Service) error {
 				if !yes {
-					if err := confirm(cmd, args[0]); err != nil {
+					if err := confirm(cmd, args[0], "The signer will forget which root and files it accepted for "+args[0]+".\nStop its service and the servers first."); err != nil {
 						return err
 					}
 				}
@@ -53,16 +53,16 @@ go on with serve --adopt-existing only.`,
 	return cmd
 }
 
-// confirm has the person write the repository's name once more.
-func confirm(cmd *cobra.Command, repository string) error {
-	fmt.Fprintf(cmd.ErrOrStderr(), "The signer will forget which root and files it accepted for %s.\n"+
-		"Stop its service and the servers first. To go on, type the repository's name: ", repository)
+// confirm says what will be done and has the person write the repository's name once
+// more.
+func confirm(cmd *cobra.Command, repository, what string) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s To go on, type the repository's name: ", what)
 	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if strings.TrimSpace(line) != repository {
-		return errors.New("that is not the name; nothing was forgotten (--yes does not ask)")
+		return errors.New("that is not the name; nothing was forgotten or retired (--yes does not ask)")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@
 //	tls.go       a private CA and certificates for the pair of signer and server
 //	data.go      identity, keys, log, backup, restore
 //	forget.go    free a repository's name
+//	retire.go    end the use of a name; raise versions after a folder was put back
 //
 // What it has in common with signet-server as a program is in cmd/internal/program.
 //
@@ -64,7 +65,7 @@ goes before the file, which goes before the default.`,
 	o.register(root.PersistentFlags())
 	root.AddCommand(
 		&cobra.Command{Use: "serve", Short: "Serve (the default)", Args: program.NoArgs, RunE: root.RunE},
-		newInit(o), newTLS(o), newIdentity(o), newKeys(o), newLog(o), newForget(o), newBackup(o), newRestore(o), newHealth(o),
+		newInit(o), newTLS(o), newIdentity(o), newKeys(o), newLog(o), newForget(o), newRetire(o), newRaise(o), newBackup(o), newRestore(o), newHealth(o),
 	)
 	return root
 }
