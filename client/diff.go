@@ -20,7 +20,7 @@ type FileChange struct {
 	Keys         []KeyChange         `json:"keys,omitempty"`         // what happens to roles' keys
 	Thresholds   []ThresholdChange   `json:"thresholds,omitempty"`   // and to how many of them must sign
 	Signers      []SignerChange      `json:"signers,omitempty"`      // and to signers
-	Order        []string            `json:"order,omitempty"`        // the signers' new order, when those that stay change places
+	Order        []string            `json:"order,omitempty"`        // the signers' new order, unless those that stay keep their places and the others come after them
 	Attestations []AttestationChange `json:"attestations,omitempty"` // and to what attests keys
 	Members      []string            `json:"members,omitempty"`      // other signed members that change, by name
 	Roles        []Holders           `json:"roles,omitempty"`        // who signs what from now on, as root or a file with signers says
@@ -227,7 +227,13 @@ func (c *FileChange) compareSigners(before, after side) {
 	stay := func(list []string, in map[string]*Delegation) []string {
 		return slices.DeleteFunc(slices.Clone(list), func(name string) bool { return in[name] == nil })
 	}
-	if !slices.Equal(stay(before.signers, after.delegations), stay(after.signers, before.delegations)) {
+	expected := stay(before.signers, after.delegations) // and whoever is new, after them
+	for _, name := range after.signers {
+		if before.delegations[name] == nil {
+			expected = append(expected, name)
+		}
+	}
+	if !slices.Equal(expected, after.signers) {
 		c.Order = after.signers
 	}
 }

@@ -22,6 +22,7 @@ type Intent struct {
 	ChangeKeys   *ChangeKeysRequest   `json:"changeKeys,omitempty"`
 	AddSigner    *AddSignerRequest    `json:"addSigner,omitempty"`
 	RemoveSigner *RemoveSignerRequest `json:"removeSigner,omitempty"`
+	UpdateSigner *UpdateSignerRequest `json:"updateSigner,omitempty"`
 }
 
 // ErrIntent says that a proposal does not say what it is to bring about, so that it
@@ -110,6 +111,10 @@ func (p *Publisher) prepareIntent(ctx context.Context, i *Intent, signers []tuf.
 		r := *i.RemoveSigner
 		r.Signers = signers
 		return p.PrepareRemoveSigner(ctx, r)
+	case i.UpdateSigner != nil:
+		r := *i.UpdateSigner
+		r.Signers = signers
+		return p.PrepareUpdateSigner(ctx, r)
 	}
 	return nil, ErrIntent
 }

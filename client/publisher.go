@@ -122,17 +122,20 @@ type ChangeKeysRequest struct {
 	Signers []tuf.Signer `json:"-"`
 }
 
-// An AddSignerRequest asks for a new signer: a role that targets delegate to.
+// An AddSignerRequest asks for a new signer: a role that targets, or another signer,
+// delegates to.
 type AddSignerRequest struct {
 	Repository  string       `json:"repository"`
 	Name        string       `json:"name"`
 	Keys        tuf.RoleKeys `json:"keys"`
 	Tags        []string     `json:"tags"`                  // patterns of the tags that it may sign, such as "release-*"
 	Terminating bool         `json:"terminating,omitempty"` // no signer after it is asked for these tags
+	Parent      string       `json:"parent,omitempty"`      // the signer that delegates to it; "": targets
+	Before      string       `json:"before,omitempty"`      // the signer beside it that it is to be asked just ahead of; "": it is asked last
 	// Attestations of the signer's keys, by key ID: PEM certificates, leaf first.
 	Attestations map[string][]string `json:"attestations,omitempty"`
-	// Signers hold the keys at hand, best first: targets keys, and enough of the
-	// signer's own, which sign its first, empty file.
+	// Signers hold the keys at hand, best first: those of targets, or of Parent, and
+	// enough of the signer's own, which sign its first, empty file.
 	Signers []tuf.Signer `json:"-"`
 }
 
@@ -227,7 +230,7 @@ func (p *Publisher) PrepareChangeKeys(ctx context.Context, request ChangeKeysReq
 }
 
 // AddSigner lets somebody else sign some of the tags. The signer comes after
-// those that are there. A name that was used before goes on from its last version.
+// those that are there, unless Before says ahead of which. A name that was used before goes on from its last version.
 func (p *Publisher) AddSigner(ctx context.Context, request AddSignerRequest) (*Published, error) {
 	d, err := p.PrepareAddSigner(ctx, request)
 	return p.run(ctx, d, err)

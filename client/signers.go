@@ -50,16 +50,23 @@ func (p *Publisher) prepareAddSigner(ctx context.Context, r AddSignerRequest) (*
 }
 
 func (p *Publisher) buildAddSigner(ctx context.Context, cur *current, r AddSignerRequest, paths []string) ([]*draft, error) {
+	parent := r.Parent
+	if parent == "" {
+		parent = tuf.RoleTargets
+	}
+	if _, ok := cur.roles[parent]; !ok {
+		return nil, fmt.Errorf("%s has no signer %q to stand above %s: %w", r.Repository, tidy(parent, maxName), r.Name, tuf.ErrNotFound)
+	}
 	new := metadata.DelegatedRole{Name: r.Name, Terminating: r.Terminating, Paths: paths}
 	for _, name := range cur.names {
-		if name == r.Name && cur.isSigner(new, r.Keys) {
+		if name == r.Name && cur.isSigner(parent, r.Before, new, r.Keys) {
 			return nil, nil
 		}
 		if strings.EqualFold(name, r.Name) {
-			return nil, fmt.Errorf("%s has the signer %s, with other keys or tags, or another spelling: %w", r.Repository, name, ErrExists)
+			return nil, fmt.Errorf("%s has the signer %s, with other keys or tags, in another place, or in another spelling: %w", r.Repository, name, ErrExists)
 		}
 	}
-	d, err := p.next(ctx, cur, tuf.RoleTargets)
+	d, err := p.next(ctx, cur, parent)
 	if err != nil {
 		return nil, err
 	}
@@ -68,17 +75,21 @@ func (p *Publisher) buildAddSigner(ctx context.Context, cur *current, r AddSigne
 	}
 	to := d.targets.Signed.Delegations
 	if to.SuccinctRoles != nil {
-		return nil, fmt.Errorf("targets of %s delegate to hash bins, beside which no signer can stand: %w", r.Repository, ErrRoleKeys)
+		return nil, fmt.Errorf("%s of %s delegates to hash bins, beside which no signer can stand: %w", parent, r.Repository, ErrRoleKeys)
 	}
 	to.Roles = append(to.Roles, delegatedTo(d.targets, new, r.Keys))
+	if to.Roles, err = place(to.Roles, r.Name, r.Before); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Repository, err)
+	}
 	chains := tuf.TargetsAttestations(d.targets)
 	attest(chains, r.Attestations, r.Keys)
 	dropUnusedKeys(d.targets, chains)
-	keys := cur.roles[tuf.RoleTargets].keys
+	keys := cur.roles[parent].keys
 	d.signers = pick(keys, r.Signers)
+	d.warnings = append(beyond(r.Name, parent, paths, cur), cur.otherMeanings(parent, d.targets)...)
 	// The snapshot lists signers for ever, so a name goes on from its last version.
 	own := &draft{role: r.Name, targets: tuf.NewTargets(cur.listed[r.Name]+1, p.expires(r.Name)), signers: pick(r.Keys, r.Signers)}
-	if err := p.enough(d, tuf.RoleTargets, r.Repository, keys); err != nil {
+	if err := p.enough(d, parent, r.Repository, keys); err != nil {
 		return nil, err
 	}
 	if err := p.enough(own, r.Name, r.Repository, r.Keys); err != nil {
@@ -87,15 +98,18 @@ func (p *Publisher) buildAddSigner(ctx context.Context, cur *current, r AddSigne
 	return []*draft{d, own}, nil
 }
 
-// isSigner tells whether targets delegate just this to just these keys already.
-func (c *current) isSigner(want metadata.DelegatedRole, keys tuf.RoleKeys) bool {
+// isSigner tells whether parent delegates just this to just these keys already, in
+// the place that is asked for.
+func (c *current) isSigner(parent, before string, want metadata.DelegatedRole, keys tuf.RoleKeys) bool {
 	r := c.roles[want.Name]
-	if r.delegator != tuf.RoleTargets || !sameKeys(keys, r.keys) {
+	if r.delegator != parent || !sameKeys(keys, r.keys) {
 		return false
 	}
-	return slices.ContainsFunc(c.roles[tuf.RoleTargets].targets.Signed.Delegations.Roles, func(is metadata.DelegatedRole) bool {
+	list := c.roles[parent].targets.Signed.Delegations.Roles
+	i := slices.IndexFunc(list, func(is metadata.DelegatedRole) bool {
 		return is.Name == want.Name && is.Terminating == want.Terminating && slices.Equal(is.Paths, want.Paths)
 	})
+	return i >= 0 && (before == "" || i+1 < len(list) && list[i+1].Name == before)
 }
 
 // prepareRemoveSigner implements PrepareRemoveSigner.
@@ -116,9 +130,9 @@ func (p *Publisher) prepareRemoveSigner(ctx context.Context, r RemoveSignerReque
 }
 
 func (p *Publisher) buildRemoveSigner(ctx context.Context, cur *current, r RemoveSignerRequest) ([]*draft, error) {
-	role, ok := cur.roles[r.Name]
-	if !ok || r.Name == tuf.RoleTargets {
-		return nil, fmt.Errorf("%s has no signer %q: %w", r.Repository, tidy(r.Name, maxName), tuf.ErrNotFound)
+	role, err := cur.signer(r.Name)
+	if err != nil {
+		return nil, err
 	}
 	d, err := p.next(ctx, cur, role.delegator)
 	if err != nil {
@@ -140,31 +154,45 @@ func (p *Publisher) buildRemoveSigner(ctx context.Context, cur *current, r Remov
 		return nil, err
 	}
 	if tags := cur.onlyBy(r.Name); len(tags) > 0 {
-		shown, more := tags, ""
-		if len(tags) > 10 {
-			shown, more = tags[:10], fmt.Sprintf(" and %d more", len(tags)-10)
-		}
-		d.warnings = []string{fmt.Sprintf("these tags are signed by %s alone, and are trusted no more: %s%s", r.Name, strings.Join(shown, ", "), more)}
+		d.warnings = []string{fmt.Sprintf("these tags are signed by %s alone, and are trusted no more: %s", r.Name, some(tags))}
+	}
+	if below := cur.below(r.Name); len(below) > 0 {
+		d.warnings = append(d.warnings, fmt.Sprintf("with %s go the signers below it: %s", r.Name, some(below)))
 	}
 	return []*draft{d}, nil
+}
+
+// some lists the first of many.
+func some(list []string) string {
+	const most = 10
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
+
+// below lists the signers below role, in the order of the search.
+func (c *current) below(role string) []string {
+	var names []string
+	for _, name := range c.names {
+		if d := c.roles[name].delegator; d == role || slices.Contains(names, d) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // onlyBy lists the tags that role, or a role below it, lists and no other role
 // does that may.
 func (c *current) onlyBy(role string) []string {
-	below := func(name string) bool {
-		for name != role && c.roles[name].delegator != "" && name != tuf.RoleTargets {
-			name = c.roles[name].delegator
-		}
-		return name == role
-	}
+	under := append(c.below(role), role)
 	gone, stays := map[string]bool{}, map[string]bool{}
 	for _, name := range c.names {
 		for _, entry := range tuf.Entries(c.roles[name].targets) {
 			if entry.Image.Repository != c.repository || entry.Image.Digest != "" || !c.mayList(name, entry.Path) {
 				continue
 			}
-			if below(name) {
+			if slices.Contains(under, name) {
 				gone[entry.Image.Tag] = true
 			} else {
 				stays[entry.Image.Tag] = true
@@ -172,8 +200,10 @@ func (c *current) onlyBy(role string) []string {
 		}
 	}
 	maps.DeleteFunc(gone, func(tag string, _ bool) bool { return stays[tag] })
-	return slices.Sorted(maps.Keys(gone))
+	return sorted(gone)
 }
+
+func sorted(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
 
 // delegatedTo returns role with other keys, which it lists in targets.
 func delegatedTo(targets *tuf.Targets, role metadata.DelegatedRole, keys tuf.RoleKeys) metadata.DelegatedRole {
