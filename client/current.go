@@ -69,7 +69,14 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 		switch {
 		case err == nil:
 			cur.expired, cur.warnings = expired, append(cur.warnings, lacking...)
-			return cur, nil
+			if p.Offline || then != nil {
+				return cur, nil
+			}
+			floors, _, err := p.serverFloors(ctx, repository)
+			if err != nil {
+				return nil, err
+			}
+			return cur, cur.raise(floors)
 		case !isExpired, !p.Offline && (e.Role == tuf.RoleTimestamp || e.Role == tuf.RoleSnapshot), len(expired) == maxExpired:
 			return nil, err
 		}

@@ -100,6 +100,18 @@ func (a *Anchor) firstRoot(ctx context.Context, u *Updater) (data []byte, versio
 	if u.Fetch == nil {
 		return nil, 0, fmt.Errorf("nothing is remembered here of %s; it has to be verified online once: %w", u.Repository, tuf.ErrNotFound)
 	}
+	// A name that was retired starts again with a root that does not follow from those
+	// before, and that the anchors made from then on name as their lowest. Whoever's keys
+	// the anchor pins has signed it; those before may list the same keys.
+	if a.MinRoot > 1 {
+		fetched, err := u.Fetch(ctx, tuf.FileName(tuf.RoleRoot, a.MinRoot), maxRoot, "")
+		switch {
+		case err == nil && isRoot(u.Repository, fetched.Bytes, a.MinRoot) == nil && a.accepts(fetched.Bytes):
+			return fetched.Bytes, a.MinRoot, nil
+		case err != nil && !errors.Is(err, tuf.ErrNotFound):
+			return nil, 0, err
+		}
+	}
 	for version = 1; version <= maxRoots; version++ {
 		fetched, err := u.Fetch(ctx, tuf.FileName(tuf.RoleRoot, version), maxRoot, "")
 		if errors.Is(err, tuf.ErrNotFound) && version > 1 {

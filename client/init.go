@@ -27,20 +27,38 @@ func (p *Publisher) prepareInit(ctx context.Context, r InitRequest) (*Prepared, 
 	if err != nil {
 		return nil, err
 	}
+	// A name that was retired starts above its floors.
+	floors, retired, err := p.serverFloors(ctx, r.Repository)
+	if err != nil {
+		return nil, err
+	}
+	if created != nil && floors[tuf.RoleRoot] > 0 {
+		created.MinRoot = floors[tuf.RoleRoot] + 1
+	}
 	s := step{repository: r.Repository, anchor: anchor, created: created, first: true,
-		build: func(ctx context.Context, _ *current) ([]*draft, error) { return p.buildInit(ctx, r, anchor) }}
+		build: func(ctx context.Context, _ *current) ([]*draft, error) { return p.buildInit(ctx, r, anchor, floors) }}
+	if retired {
+		if err := p.checkRestart(r.Repository, floors); err != nil {
+			return nil, err
+		}
+		return p.prepare(ctx, s)
+	}
 	exists, err := p.exists(ctx, r.Repository)
 	if err != nil {
 		return nil, err
 	}
 	if exists {
-		return p.resumeInit(ctx, r, s)
+		return p.resumeInit(ctx, r, s, floors)
 	}
 	return p.prepare(ctx, s)
 }
 
-// exists asks the server whether it serves a first root of repository.
+// exists asks the server whether it serves a first root of repository, and has not
+// retired it since.
 func (p *Publisher) exists(ctx context.Context, repository string) (bool, error) {
+	if _, retired, err := p.serverFloors(ctx, repository); err != nil || retired {
+		return false, err
+	}
 	r, err := p.Client.remote(p.Server.URL, p.Server.CA, p.Server.PlainHTTP, p.Server.Token)
 	if err != nil {
 		return false, err
@@ -57,7 +75,7 @@ func (p *Publisher) exists(ctx context.Context, repository string) (bool, error)
 
 // resumeInit takes a repository that is just what r asks for as created by an
 // earlier try, whose answer got lost, and refuses every other.
-func (p *Publisher) resumeInit(ctx context.Context, r InitRequest, s step) (*Prepared, error) {
+func (p *Publisher) resumeInit(ctx context.Context, r InitRequest, s step, floors map[string]int64) (*Prepared, error) {
 	exists := func(detail string) error {
 		return fmt.Errorf("%s: %w at %s%s: %w", r.Repository, ErrExists, p.Server.URL, detail, tuf.ErrConflict)
 	}
@@ -68,7 +86,7 @@ func (p *Publisher) resumeInit(ctx context.Context, r InitRequest, s step) (*Pre
 	if err != nil {
 		return nil, err
 	}
-	same := len(cur.names) == 1 && cur.versions[tuf.RoleRoot] == 1 && cur.versions[tuf.RoleTargets] == 1 &&
+	same := len(cur.names) == 1 && cur.versions[tuf.RoleRoot] == floors[tuf.RoleRoot]+1 && cur.versions[tuf.RoleTargets] == floors[tuf.RoleTargets]+1 &&
 		sameKeys(r.Root, tuf.RoleKeysOf(cur.root, tuf.RoleRoot)) && sameKeys(r.Targets, cur.roles[tuf.RoleTargets].keys)
 	if !same {
 		return nil, exists(", with other keys or with more in it than what is to be created")
@@ -76,9 +94,9 @@ func (p *Publisher) resumeInit(ctx context.Context, r InitRequest, s step) (*Pre
 	return &Prepared{Repository: r.Repository, publisher: p, step: s, versions: cur.versions}, nil
 }
 
-func (p *Publisher) buildInit(ctx context.Context, r InitRequest, anchor *Anchor) ([]*draft, error) {
+func (p *Publisher) buildInit(ctx context.Context, r InitRequest, anchor *Anchor, floors map[string]int64) ([]*draft, error) {
 	root := &draft{role: tuf.RoleRoot, signers: p.use(r.Root, r.Signers)}
-	targets := &draft{role: tuf.RoleTargets, signers: p.use(r.Targets, r.Signers), targets: tuf.NewTargets(1, p.expires(tuf.RoleTargets))}
+	targets := &draft{role: tuf.RoleTargets, signers: p.use(r.Targets, r.Signers), targets: tuf.NewTargets(floors[tuf.RoleTargets]+1, p.expires(tuf.RoleTargets))}
 	if err := errors.Join(
 		p.enough(root, tuf.RoleRoot, r.Repository, r.Root),
 		p.enough(targets, tuf.RoleTargets, r.Repository, r.Targets),
@@ -90,7 +108,7 @@ func (p *Publisher) buildInit(ctx context.Context, r InitRequest, anchor *Anchor
 		return nil, err
 	}
 	root.root, err = tuf.NewRoot(tuf.RootSpec{
-		Repository: r.Repository, Version: 1, Expires: p.expires(tuf.RoleRoot),
+		Repository: r.Repository, Version: floors[tuf.RoleRoot] + 1, Expires: p.expires(tuf.RoleRoot),
 		Root: r.Root, Targets: r.Targets,
 		Snapshot:     tuf.RoleKeys{Keys: []*tuf.Key{online[tuf.RoleSnapshot]}, Threshold: 1},
 		Timestamp:    tuf.RoleKeys{Keys: []*tuf.Key{online[tuf.RoleTimestamp]}, Threshold: 1},

@@ -52,7 +52,7 @@ func (c *current) state() *tuf.State {
 		s.Roles[role] = tuf.File{Role: role, Version: version}
 	}
 	for role, r := range c.roles {
-		s.Roles[role] = tuf.File{Role: role, Version: c.versions[role], Bytes: r.bytes}
+		s.Roles[role] = tuf.File{Role: role, Version: max(c.versions[role], c.listed[role]), Bytes: r.bytes}
 	}
 	return s
 }
@@ -211,7 +211,11 @@ func (r *Review) rebuild(ctx context.Context, cur *current, intent *Intent) ([]*
 	if cur == nil {
 		i := *intent.Init
 		i.Root, i.Targets = atLeastOne(i.Root), atLeastOne(i.Targets)
-		return q.buildInit(ctx, i, r.step.anchor)
+		below := map[string]int64{} // the versions of a name that was retired go on above them
+		for _, d := range r.drafts {
+			below[d.role] = d.version() - 1
+		}
+		return q.buildInit(ctx, i, r.step.anchor, below)
 	}
 	q.lately.Store(&lateRead{cur, p.Client.config.Now()})
 	d, err := q.prepareIntent(ctx, intent, nil)

@@ -69,7 +69,7 @@ func (p *Publisher) next(ctx context.Context, cur *current, role string) (*draft
 	if err != nil {
 		return nil, err
 	}
-	targets.Signed.Version++
+	targets.Signed.Version = max(targets.Signed.Version, cur.listed[role]) + 1
 	targets.Signed.Expires = p.expires(role)
 	return &draft{role: role, targets: targets, oldTargets: old.targets}, nil
 }

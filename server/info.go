@@ -202,13 +202,21 @@ func (s *Server) getRepository(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	generation, files, err := s.store.Files(r.Context(), repository)
+	floors, err := s.store.Floors(r.Context(), repository)
 	if err != nil {
 		return err
 	}
-	answer := api.RepositoryResponse{Repository: repository, Generation: generation, Versions: map[string]int64{}, Files: files}
-	for _, f := range files {
+	answer := api.RepositoryResponse{Repository: repository, Generation: floors.Generation, Versions: map[string]int64{}, Files: []api.FileInfo{}}
+	if floors.Retired.IsZero() {
+		if answer.Generation, answer.Files, err = s.store.Files(r.Context(), repository); err != nil {
+			return err
+		}
+	} else {
+		answer.Retired = &floors.Retired
+	}
+	for _, f := range answer.Files {
 		answer.Versions[f.Role] = f.Version
 	}
+	answer.Floors = floors.Versions
 	return s.writeJSON(w, http.StatusOK, answer)
 }

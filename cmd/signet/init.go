@@ -135,6 +135,9 @@ func (a *app) initialised(published *client.Published, command string) error {
 		}
 		a.note("this machine trusts it from now on: %s", pins(*published.Anchor))
 	}
+	if first := published.Versions[tuf.RoleRoot]; first > 1 { // the name was used before, and retired
+		command += fmt.Sprintf(" --min-root %d", first)
+	}
 	a.note("others trust it by: %s", command)
 	return a.print(published, func(w io.Writer) { fmt.Fprintf(w, "created %s\n", name) })
 }

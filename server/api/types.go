@@ -142,6 +142,12 @@ type RepositoryResponse struct {
 	Generation int64            `json:"generation"`
 	Versions   map[string]int64 `json:"versions"`
 	Files      []FileInfo       `json:"files"`
+	// Floors are versions, by role, that clients may have seen of files that are not
+	// here any more: where a floor is above Versions, the role's next file is one above.
+	Floors map[string]int64 `json:"floors,omitempty"`
+	// Retired says that the repository is none any more, and since when. It may be
+	// created again, above its floors.
+	Retired *time.Time `json:"retired,omitempty"`
 }
 
 // A FileInfo names a current file.
