@@ -53,6 +53,9 @@ func (s *Server) bring(ctx context.Context, repository string, at *attempt, root
 	if err != nil {
 		return false, signerError(err)
 	}
+	if err := s.stillOld(head, last.Root); err != nil {
+		return false, err
+	}
 	if head.State.Timestamp.Version >= last.Timestamp.Version {
 		return false, nil // another server was faster
 	}
@@ -120,6 +123,19 @@ func (s *Server) bring(ctx context.Context, repository string, at *attempt, root
 	s.metrics.recoveries.Inc()
 	s.log.Warn("finished what was signed but not committed", "repository", repository, "generation", generation, "versions", next.Versions(), "token", by)
 	return true, nil
+}
+
+// stillOld refuses what the signer knows of a repository that was retired here, and
+// not there.
+func (s *Server) stillOld(head *Head, last []byte) error {
+	if head.Retired == 0 {
+		return nil
+	}
+	root, err := tuf.ReadRoot(last)
+	if err == nil && root.Signed.Version > head.Floors[tuf.RoleRoot] {
+		return nil
+	}
+	return &signerDown{why: "it knows the repository as it was before it was retired; its operator runs signet-signer retire, as signet-server retire said", cause: err}
 }
 
 // checkLate holds files that are committed late to the rules for a publish. They

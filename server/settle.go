@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"net/http/httptrace"
@@ -46,6 +47,9 @@ func (s *Server) signFor(ctx context.Context, repository string, head *Head, a *
 	case known(err) || (asked.Load() && !connected.Load()) || isDial(err):
 	default:
 		a.sent, a.open = true, connected.Load() && !answered.Load()
+	}
+	if head.Retired > 0 && tuf.IsRefusal(err) {
+		err = &signerDown{why: fmt.Sprintf("it refuses the first root of a name that was retired (%v); where it has not retired the name itself, its operator runs signet-signer retire, as signet-server retire said", err), cause: err}
 	}
 	return signed, err
 }

@@ -10,7 +10,8 @@
 //	data.go      the data folder and what is made in it
 //	tls.go       own CA, own certificate, files that are replaced while it runs
 //	token.go     token create, list, revoke
-//	recover.go   after the database was restored
+//	recover.go   after the database, or the signer, was restored
+//	retire.go    end the use of a repository's name
 //
 // What it has in common with signet-signer as a program is in cmd/internal/program.
 //
@@ -58,7 +59,7 @@ goes before the file, which goes before the default.`,
 	o.register(root.PersistentFlags())
 	root.AddCommand(
 		&cobra.Command{Use: "serve", Short: "Serve (the default)", Args: program.NoArgs, RunE: root.RunE},
-		newMigrate(o), newConfig(o), newToken(o), newHealth(o), newRecover(o),
+		newMigrate(o), newConfig(o), newToken(o), newHealth(o), newRecover(o), newRetire(o),
 	)
 	return root
 }
