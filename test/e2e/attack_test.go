@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/signet-trust/signet/test/attack"
+	"github.com/signet-trust/signet/tuf"
 )
 
 // An attacker stands between a script's client and its server.
@@ -69,6 +71,8 @@ func startProxy(ts *testscript.TestScript, s *scene, args []string) error {
 //	attack hide|endless|drip|silence|hangup|bomb ROLE
 //	attack redirect ROLE URL
 //	attack status ROLE N
+//	attack forward NAME DIR REPO       answer with what was kept, its versions run to
+//	                                   the largest with the keys of the signer in DIR
 //	attack requests                    print what was asked since the last time
 //
 // ROLE may be all.
@@ -102,6 +106,11 @@ func attackCommand(ts *testscript.TestScript, s *scene, args []string) error {
 		proxy.Set(attack.ReplayRole(kept[arg(1)], arg(2)))
 	case "impersonate":
 		proxy.Set(attack.Impersonate(arg(1), kept[arg(2)]))
+	case "forward":
+		thief := attack.NewForger(s.t, kept[arg(1)], attack.Steal(s.t, ts.MkAbs(arg(2)), arg(3)))
+		thief.Snapshot(func(md *tuf.Snapshot) { md.Signed.Version = math.MaxInt64 })
+		thief.Timestamp(func(md *tuf.Timestamp) { md.Signed.Version = math.MaxInt64 })
+		proxy.Set(attack.Replay(thief.Recording))
 	case "requests":
 		_, err := fmt.Fprintln(ts.Stdout(), strings.Join(proxy.Requests(), "\n"))
 		return err

@@ -59,10 +59,11 @@ type bench struct {
 	bin      string // programs
 	keys     string // key files root, root-2, targets
 	registry string // host:port
+	t        *testing.T
 }
 
 func TestScripts(t *testing.T) {
-	b := &bench{bin: t.TempDir(), keys: t.TempDir()}
+	b := &bench{bin: t.TempDir(), keys: t.TempDir(), t: t}
 	b.build(t)
 	b.makeKeys(t)
 	images := httptest.NewServer(registry.New(registry.Logger(quiet())))
