@@ -32,6 +32,10 @@ type keyring struct {
 	open    map[string]tuf.Signer // by key ID, of files
 	known   map[string]foundKey   // by key ID, what this command has found
 	closers []func() error
+
+	coming     *client.ChangeKeysRequest // what --add turned out to be, once for all repositories
+	comingKeys []foundKey
+	warned     bool // of the keys that come
 }
 
 // A foundKey is what a KEY argument turned out to be.

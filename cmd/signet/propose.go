@@ -38,7 +38,7 @@ A proposal is for the very next versions. When somebody publishes other ones fir
 it goes stale, and signet propose rebase builds it anew.`,
 	}, a)
 	signer := parent(&cobra.Command{Use: "signer", Short: "Propose who else may sign which tags"}, a)
-	signer.AddCommand(a.proposes(newSignerAdd(a)), a.proposes(newSignerRemove(a)))
+	signer.AddCommand(a.proposes(newSignerAdd(a)), a.proposes(newSignerRemove(a)), a.proposes(newSignerUpdate(a)))
 	cmd.AddCommand(
 		a.proposes(newInit(a)), a.proposes(newSign(a)), a.proposes(newRevoke(a)), a.proposes(newRenew(a)), a.proposes(newRotate(a)), signer,
 		newProposeList(a), newProposeShow(a), newProposeWithdraw(a), newProposeRebase(a), newProposePublish(a), newProposeSend(a),
@@ -56,7 +56,7 @@ func (a *app) proposes(cmd *cobra.Command) *cobra.Command {
 		return run(cmd, args)
 	}
 	plain := "signet " + cmd.Name()
-	if cmd.Name() == "add" || cmd.Name() == "remove" {
+	if slices.Contains([]string{"add", "remove", "update"}, cmd.Name()) {
 		plain = "signet signer " + cmd.Name()
 	}
 	cmd.Short = "Propose: " + strings.ToLower(cmd.Short[:1]) + cmd.Short[1:]

@@ -163,7 +163,7 @@ func (a *app) expand(ctx context.Context, args []string) ([]string, error) {
 		}
 	}
 	for _, arg := range args {
-		if !strings.ContainsAny(arg, "*?") {
+		if !isPattern(arg) {
 			add(arg)
 			continue
 		}
@@ -187,6 +187,9 @@ func (a *app) expand(ctx context.Context, args []string) ([]string, error) {
 	}
 	return names, nil
 }
+
+// isPattern tells a pattern from a name.
+func isPattern(arg string) bool { return strings.ContainsAny(arg, "*?") }
 
 // anyName is a name that fits pattern, to find the server that it is for.
 func anyName(pattern string) string {

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
-	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -21,144 +20,13 @@ func newSigner(a *app) *cobra.Command {
 		Short: "Say who else may sign which tags of a repository",
 		Long: `A signer is a person, a team or a pipeline that may sign some of a repository's
 tags, with keys and a threshold of its own. Who holds the targets keys says who the
-signers are, and need not be there when one of them signs: signet sign --as NAME.`,
+signers are, and need not be there when one of them signs: signet sign --as NAME.
+
+A tag that several may sign means what the first of them says, in the order that
+signet signer list shows, targets first of all.`,
 	}, a)
-	cmd.AddCommand(newSignerAdd(a), newSignerList(a), newSignerRemove(a))
+	cmd.AddCommand(newSignerAdd(a), newSignerList(a), newSignerRemove(a), newSignerUpdate(a))
 	return cmd
-}
-
-func newSignerAdd(a *app) *cobra.Command {
-	var keys, tags, targetsKeys []string
-	var threshold int
-	var terminating bool
-	var expires lifeFlag
-	var roots attestationRoots
-	cmd := &cobra.Command{
-		Use:   "add REPO NAME --key KEY...",
-		Short: "Let somebody else sign some of the tags",
-		Long: `Let somebody else sign some of the tags. The targets keys sign that, and the
-signer's own keys its first, empty file, so both are needed. The signer comes after
-those that are there: what targets, or an earlier signer, says of a tag goes first.
-
-` + keyHelp,
-		Example: `  signet signer add registry.example.com/team/app release --key yubikey:12345678/83 --tags 'v*' --tags stable
-  signet sign registry.example.com/team/app:v1.2 --as release`,
-		Args: cobra.ExactArgs(2),
-	}
-	flags := cmd.Flags()
-	flags.StringArrayVar(&keys, "key", nil, "a `KEY` of the signer (may be given several times)")
-	flags.IntVar(&threshold, "threshold", 1, "how many of its keys must sign")
-	flags.StringArrayVar(&tags, "tags", nil, "a `pattern` of the tags that it may sign, in which '*' stands for any characters (may be given several times; default: all tags)")
-	flags.BoolVar(&terminating, "terminating", false, "ask no signer after it for these tags")
-	flags.StringArrayVar(&targetsKeys, "targets-key", nil, "sign with this targets `KEY` (may be given several times; default: those at hand)")
-	expires.add(cmd)
-	roots.add(cmd)
-	a.secretFlags(cmd)
-	a.yesFlag(cmd)
-	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
-		name, err := repository(args[0])
-		if err != nil {
-			return err
-		}
-		if err := tuf.CheckRoleName(args[1]); err != nil {
-			return &usageError{plain(err)}
-		}
-		if len(keys) == 0 {
-			return advise(usagef("a signer has at least one --key"), "signet key generate makes keys, signet key list shows them")
-		}
-		if threshold < 1 || threshold > len(keys) {
-			return usagef("--threshold %d with %s: expected 1 to %d", threshold, plural(len(keys), "key"), len(keys))
-		}
-		if len(tags) == 0 {
-			tags = []string{"*"}
-			a.note("no --tags is given: %s may sign all tags", args[1])
-		}
-		trusted, err := roots.load()
-		if err != nil {
-			return err
-		}
-		return a.changeSigner(ctx, name, args[1], targetsKeys, expires, func(ring *keyring, p *client.Publisher, hand []foundKey) (*client.Prepared, []foundKey, error) {
-			request := client.AddSignerRequest{Repository: name, Name: args[1], Tags: tags, Terminating: terminating, Attestations: map[string][]string{}}
-			var err error
-			if request.Keys, err = ring.roleKeys(ctx, "--key", keys, threshold, request.Attestations); err != nil {
-				return nil, nil, err
-			}
-			if err := a.inHardware(p, name, args[1], request.Keys.Keys, request.Attestations); err != nil {
-				return nil, nil, err
-			}
-			own, err := ring.atHand(ctx, keys)
-			if err != nil {
-				return nil, nil, err
-			}
-			hand = unique(append(hand, own...))
-			request.Signers = ring.lazy(presentFirst(hand))
-			step, err := p.PrepareAddSigner(ctx, request)
-			if err == nil {
-				ring.warnOfKeys(trusted, args[1], request.Keys.Keys, request.Attestations)
-			}
-			return step, hand, err
-		})
-	})
-	return cmd
-}
-
-func newSignerRemove(a *app) *cobra.Command {
-	var keys []string
-	var expires lifeFlag
-	cmd := &cobra.Command{
-		Use:   "remove REPO NAME",
-		Short: "Take a signer's right to sign away",
-		Long: `Take a signer's right to sign away. What it alone signed is trusted no more; those
-tags are listed before anything is signed.
-
-` + keyHelp,
-		Args: cobra.ExactArgs(2),
-	}
-	cmd.Flags().StringArrayVar(&keys, "key", nil, "sign with this targets `KEY` (may be given several times; default: those at hand)")
-	expires.add(cmd)
-	a.secretFlags(cmd)
-	a.yesFlag(cmd)
-	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
-		name, err := repository(args[0])
-		if err != nil {
-			return err
-		}
-		return a.changeSigner(ctx, name, args[1], keys, expires, func(ring *keyring, p *client.Publisher, hand []foundKey) (*client.Prepared, []foundKey, error) {
-			step, err := p.PrepareRemoveSigner(ctx, client.RemoveSignerRequest{Repository: name, Name: args[1], Signers: ring.lazy(presentFirst(hand))})
-			return step, hand, err
-		})
-	})
-	return cmd
-}
-
-// changeSigner publishes what prepare makes of a repository's signers.
-func (a *app) changeSigner(ctx context.Context, name, signer string, keys []string, expires lifeFlag,
-	prepare func(*keyring, *client.Publisher, []foundKey) (*client.Prepared, []foundKey, error)) error {
-	life, err := expires.life()
-	if err != nil {
-		return err
-	}
-	ring, err := a.keyring()
-	if err != nil {
-		return err
-	}
-	defer ring.Close()
-	publisher, err := a.publisher(ctx, name, ring, life)
-	if err != nil {
-		return err
-	}
-	if err := a.may(ctx, publisher, name, api.ScopePublish); err != nil {
-		return err
-	}
-	hand, err := ring.atHand(ctx, keys)
-	if err != nil {
-		return err
-	}
-	step, hand, err := prepare(ring, publisher, hand)
-	if err != nil {
-		return lackOf(err, hand)
-	}
-	return a.publishRotation(ctx, ring, step, signer)
 }
 
 // signerInfo is one line of signer list.
@@ -180,7 +48,10 @@ func newSignerList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list REPO",
 		Short: "List the signers, in the order in which they are asked",
-		Args:  cobra.ExactArgs(1),
+		Long: `List the signers, in the order in which they are asked: a tag that several may sign
+means what the first of them says, targets first of all. A signer below another
+(UNDER) is asked right after that one, and for the tags that both may sign.`,
+		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "answer from what was verified before")
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
@@ -203,13 +74,13 @@ func newSignerList(a *app) *cobra.Command {
 		}
 		return a.print(v, func(w io.Writer) {
 			table(w, func(w io.Writer) {
-				fmt.Fprintln(w, "SIGNER\tTAGS\tTHRESHOLD\tKEYS\tEXPIRES")
+				fmt.Fprintln(w, "SIGNER\tTAGS\tTHRESHOLD\tKEYS\tEXPIRES\tUNDER")
 				for _, s := range v.Signers {
 					var ids []string
 					for _, id := range s.Keys {
 						ids = append(ids, id[:min(12, len(id))])
 					}
-					fmt.Fprintf(w, "%s\t%s\t%d of %d\t%s\t%s (%s)\n", clip(s.Name, 100), s.tags(), s.Threshold, len(s.Keys), strings.Join(ids, " "), stamp(s.Expires), until(a.now(), s.Expires))
+					fmt.Fprintf(w, "%s\t%s\t%d of %d\t%s\t%s (%s)\t%s\n", clip(s.Name, 100), s.tags(), s.Threshold, len(s.Keys), strings.Join(ids, " "), stamp(s.Expires), until(a.now(), s.Expires), clip(s.Delegator, 100))
 				}
 			})
 		})

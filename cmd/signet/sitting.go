@@ -26,9 +26,7 @@ func (r *keyring) agree(ctx context.Context, changes []*client.Change) error {
 	if err != nil {
 		return err
 	}
-	for _, change := range changes {
-		r.app.showChange(change, r)
-	}
+	r.app.showChanges(changes, r)
 	r.tellTouches(changes)
 	question := "Sign this?"
 	if r.app.propose != nil {
