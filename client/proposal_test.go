@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -539,4 +540,34 @@ func FuzzReadProposal(f *testing.F) {
 			t.Fatalf("nobody signed, and it is complete: %+v", r)
 		}
 	})
+}
+
+// What is approved stands in the journal before anybody has the signature.
+func TestApprovalIsNoted(t *testing.T) {
+	o := newOffice(t)
+	o.board()
+	bob := o.person()
+	first := o.propose(o.person(), signIntent("2.0", "two"), o.alice)
+	r, err := o.approve(bob, first.ID, o.bob)
+	o.repo.must(err)
+	entries, err := bob.Client.Journal(appName)
+	if err != nil || len(entries) != 1 || entries[0].Act != ActApprove || entries[0].SHA256 != r.Change.Files[0].SHA256 {
+		t.Errorf("%+v, %v", entries, err)
+	}
+	other := o.propose(o.person(), signIntent("3.0", "three"), o.carol)
+	if _, err := o.approve(bob, other.ID, o.bob); !errors.Is(err, ErrSigned) {
+		t.Errorf("a second content: %v", err)
+	}
+	// Where nothing can be noted, nothing is signed for others to have.
+	blind := o.person()
+	blind.Client.config.StateDir += "/journal-is-a-folder"
+	o.repo.must(os.MkdirAll(blind.Client.journal().path, 0o700))
+	proposal, err := blind.Proposal(t.Context(), appName, other.ID)
+	o.repo.must(err)
+	if r, err = blind.Review(t.Context(), proposal); err == nil {
+		err = errors.Join(r.Choose([]tuf.Signer{o.bob}))
+	}
+	if err == nil {
+		t.Error("signed without a journal")
+	}
 }
