@@ -18,6 +18,9 @@ import (
 // and nothing changes it.
 type historyStore interface {
 	Published(ctx context.Context, repository string, after int64, limit int) ([]api.Publication, error)
+	// RaiseFloors has the next file of each role be above a version, for history that
+	// was lost with a database.
+	RaiseFloors(ctx context.Context, repository string, versions map[string]int64) error
 }
 
 // Bounds on one page of history. Sizes are of the JSON, and leave room for one more

@@ -11,6 +11,7 @@
 //	tls.go       own CA, own certificate, files that are replaced while it runs
 //	token.go     token create, list, revoke
 //	recover.go   after the database, or the signer, was restored
+//	seen.go      what readers hold, for recover
 //	retire.go    end the use of a repository's name
 //
 // What it has in common with signet-signer as a program is in cmd/internal/program.

@@ -51,9 +51,9 @@ func TestRecoverRoots(t *testing.T) {
 	if status, _, stderr := call(t, nil, "--data", data, "recover", "--root", args[1]); status != 1 || !strings.Contains(stderr, "root version 3 is missing") {
 		t.Fatalf("with one of two roots: exit %d %s", status, stderr)
 	}
-	status, _, stderr := call(t, nil, append([]string{"--data", data, "recover"}, args...)...)
-	if status != 0 || !strings.Contains(stderr, app+": brought up to what the signer signed last") {
-		t.Fatalf("exit %d %s", status, stderr)
+	status, stdout, stderr := call(t, nil, append([]string{"--data", data, "recover"}, args...)...)
+	if status != 0 || !strings.Contains(stdout, app+": brought up to what the signer signed last") {
+		t.Fatalf("exit %d %s%s", status, stdout, stderr)
 	}
 	s = startServer(t, data)
 	state, err := s.client(t).State(t.Context(), app)

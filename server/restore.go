@@ -1,0 +1,345 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	signerapi "github.com/signet-trust/signet/signer/api"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// Seen is what readers hold of one repository that a database restored from a backup
+// may have lost: files as they were served, in any order and number. Each is checked.
+type Seen struct {
+	Roots      []tuf.File
+	Roles      []tuf.File // targets and signers'
+	Snapshots  []tuf.File
+	Timestamps []tuf.File
+}
+
+// A Recovery says what Restore could do for one repository.
+type Recovery struct {
+	Repository string   `json:"repository"`
+	Moved      bool     `json:"moved"`             // it was brought up to what the signer signed last
+	PutBack    []string `json:"putBack,omitempty"` // files that readers had, and that are current again
+	// Raise is what the signer has to be raised above first, on its own machine, by
+	// role; then Restore is to be run again. Nothing else was done.
+	Raise map[string]int64 `json:"raise,omitempty"`
+	Again []Again          `json:"publishAgain,omitempty"`
+}
+
+// An Again is a role that readers have seen in a later version than anybody still has.
+// They refuse the repository until a publisher has signed a version above, which is
+// now the next one that is taken, or until root has rotated the online keys.
+type Again struct {
+	Role   string `json:"role"`
+	Stored int64  `json:"stored"` // 0: no such role is left
+	Seen   int64  `json:"seen"`
+}
+
+// restoreGap is how far above what one reader has seen the signer goes on: others may
+// have seen more.
+const restoreGap = 1_000_000
+
+// Restore brings a repository forward after the database, or the database and the
+// signer, were put back as they were before. First it does what Recover does. Then it
+// puts back what readers have seen in a later version, as far as seen has the files:
+// they need no publisher, for a publisher has signed them. What is still missing it
+// lists, and has the next file of these roles be above what was seen.
+//
+// raise has the signer go on above versions, by role; nil stands for a signer that
+// only its own operator can raise.
+func (s *Server) Restore(ctx context.Context, repository string, seen Seen, raise func(context.Context, map[string]int64) error) (*Recovery, error) {
+	done := &Recovery{Repository: repository}
+	var err error
+	if done.Moved, err = s.Recover(ctx, repository, seen.Roots); err != nil && !errors.Is(err, tuf.ErrNotFound) {
+		return nil, err
+	}
+	free, err := s.turns.take(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	head, err := s.head(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	if head.Generation == 0 {
+		return nil, fmt.Errorf("%s: it was created after the backup, and the signer does not know it either; its publishers have to create it again: %w", repository, tuf.ErrNotFound)
+	}
+	r := &restoring{server: s, repository: repository, head: head}
+	if err := r.find(ctx, seen); err != nil {
+		return nil, err
+	}
+	above, err := r.above(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if above != nil && raise == nil {
+		done.Raise = above
+		return done, nil
+	}
+	if above != nil {
+		if err := raise(ctx, above); err != nil {
+			return nil, err
+		}
+	}
+	if done.PutBack, err = r.putBack(ctx); err != nil {
+		return nil, err
+	}
+	floors := map[string]int64{}
+	for _, role := range slices.Sorted(maps.Keys(r.lost)) {
+		done.Again = append(done.Again, Again{Role: role, Stored: r.next.Roles[role].Version, Seen: r.lost[role]})
+		floors[role] = r.lost[role]
+	}
+	if len(floors) > 0 {
+		err = s.store.RaiseFloors(ctx, repository, floors)
+	}
+	return done, err
+}
+
+// restoring is one Restore at work.
+type restoring struct {
+	server     *Server
+	repository string
+	head       *Head
+	roots      []tuf.File // all that are stored
+	chain      []tuf.File // roots that follow, which readers had
+	changed    []tuf.File // targets and signers' files that readers had in a later version
+	next       tuf.State  // the head with these
+	tree       map[string]*tuf.Targets
+	root       *tuf.Root        // the newest
+	marks      map[string]int64 // of snapshot and timestamp, that readers have seen
+	lost       map[string]int64 // versions that readers have seen, and nobody has
+}
+
+// find checks what readers have seen, and what of it is newer than what is stored.
+func (r *restoring) find(ctx context.Context, seen Seen) error {
+	var err error
+	if r.roots, err = r.server.store.Roots(ctx, r.repository, 1); err != nil {
+		return err
+	}
+	if r.root, err = tuf.ReadRoot(r.head.State.Root.Bytes); err != nil {
+		return err
+	}
+	if err := r.follow(seen.Roots); err != nil {
+		return err
+	}
+	r.next = tuf.State{Root: r.head.State.Root, Roles: maps.Clone(r.head.State.Roles)}
+	if len(r.chain) > 0 {
+		r.next.Root = r.chain[len(r.chain)-1]
+	}
+	for _, file := range seen.Roles {
+		if file.Version > r.next.Roles[file.Role].Version {
+			r.next.Roles[file.Role] = file
+		}
+	}
+	// Each has to be signed by those whom the others name, root's targets keys first.
+	if r.tree, err = tuf.CheckTree(r.repository, r.root, r.next.Roles, r.server.config.Limits); err != nil {
+		return fmt.Errorf("what readers hold of %s does not fit together with what is stored: %w", r.repository, err)
+	}
+	for _, role := range slices.Sorted(maps.Keys(r.next.Roles)) {
+		file, stored := r.next.Roles[role], r.head.State.Roles[role]
+		switch {
+		case file.Version == stored.Version:
+		case r.tree[role] == nil: // nobody vouches for it any more
+			delete(r.next.Roles, role)
+			if stored.Bytes != nil {
+				r.next.Roles[role] = stored
+			}
+		default:
+			r.changed = append(r.changed, file)
+		}
+	}
+	return r.look(seen)
+}
+
+// follow takes the roots that come after the stored one.
+func (r *restoring) follow(given []tuf.File) error {
+	for version := r.root.Signed.Version + 1; ; version++ {
+		i := slices.IndexFunc(given, func(f tuf.File) bool { return f.Version == version })
+		if i < 0 {
+			if slices.ContainsFunc(given, func(f tuf.File) bool { return f.Version > version }) {
+				return fmt.Errorf("%s: root version %d is missing; a reader keeps all in its state folder, as .roots/%d.json: %w", r.repository, version, version, tuf.ErrNotFound)
+			}
+			return nil
+		}
+		root, err := tuf.ReadRoot(given[i].Bytes)
+		if err != nil {
+			return err
+		}
+		if name := tuf.RepositoryOf(root); name != r.repository || root.Signed.Version != version {
+			return &tuf.Refusal{Repository: r.repository, Role: tuf.RoleRoot, Version: version, Rule: tuf.RuleRepository, Clause: "Signet profile: " + tuf.MemberRepository,
+				Detail: fmt.Sprintf("the file is root version %d of %.120q", root.Signed.Version, name)}
+		}
+		for _, by := range []*tuf.Root{r.root, root} {
+			if err := tuf.VerifyRoot(by, root); err != nil {
+				return fmt.Errorf("root version %d of %s: %w", version, r.repository, err)
+			}
+		}
+		r.root, r.chain = root, append(r.chain, given[i])
+	}
+}
+
+// look finds the versions that snapshots and timestamps of readers prove to have been
+// there. One that no root's keys have signed proves nothing, and is refused.
+func (r *restoring) look(seen Seen) error {
+	r.marks = map[string]int64{tuf.RoleSnapshot: r.head.State.Snapshot.Version, tuf.RoleTimestamp: r.head.State.Timestamp.Version}
+	r.lost = map[string]int64{}
+	var roots []*tuf.Root
+	for _, file := range slices.Concat(r.roots, r.chain) {
+		root, err := tuf.ReadRoot(file.Bytes)
+		if err != nil {
+			return err
+		}
+		roots = append(roots, root)
+	}
+	for _, file := range seen.Timestamps {
+		timestamp, err := tuf.ReadTimestamp(file.Bytes)
+		if err != nil {
+			return err
+		}
+		payload, err := tuf.Payload(timestamp)
+		if err != nil {
+			return err
+		}
+		signed := func(key *tuf.Key) bool {
+			for _, s := range timestamp.Signatures {
+				if s.KeyID == key.ID() && key.Verify(payload, s.Signature) == nil {
+					return true
+				}
+			}
+			return false
+		}
+		if !signedByAny(roots, tuf.RoleTimestamp, signed) {
+			return r.unsigned(tuf.RoleTimestamp, timestamp.Signed.Version)
+		}
+		r.marks[tuf.RoleTimestamp] = max(r.marks[tuf.RoleTimestamp], timestamp.Signed.Version)
+	}
+	for _, file := range seen.Snapshots {
+		snapshot, err := tuf.ReadSnapshot(file.Bytes)
+		if err != nil {
+			return err
+		}
+		payload, err := tuf.Payload(snapshot)
+		if err != nil {
+			return err
+		}
+		signed := func(key *tuf.Key) bool {
+			for _, s := range snapshot.Signatures {
+				if s.KeyID == key.ID() && key.Verify(payload, s.Signature) == nil {
+					return true
+				}
+			}
+			return false
+		}
+		if !signedByAny(roots, tuf.RoleSnapshot, signed) {
+			return r.unsigned(tuf.RoleSnapshot, snapshot.Signed.Version)
+		}
+		r.marks[tuf.RoleSnapshot] = max(r.marks[tuf.RoleSnapshot], snapshot.Signed.Version)
+		for name, meta := range snapshot.Signed.Meta {
+			role := strings.TrimSuffix(name, ".json")
+			if meta.Version > r.next.Roles[role].Version {
+				r.lost[role] = max(r.lost[role], meta.Version)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *restoring) unsigned(role string, version int64) error {
+	return &tuf.Refusal{Repository: r.repository, Role: role, Version: version, Rule: tuf.RuleThreshold, Clause: "TUF §5.4, §5.5",
+		Detail: "it is not signed by the keys of any root of the repository"}
+}
+
+// above says what the signer has to go on above, or nil when it does already.
+func (r *restoring) above(ctx context.Context) (map[string]int64, error) {
+	last, err := r.server.signer.Last(ctx, r.repository)
+	restored := errors.Is(err, tuf.ErrNotFound) // its marks are above a gap, and it takes what it has not seen
+	if err != nil && !restored {
+		return nil, signerError(err)
+	}
+	known := len(r.chain) == 0 && len(r.changed) == 0
+	for role, version := range r.lost {
+		known = known && r.head.Floors[role] >= version
+	}
+	if restored && len(r.lost) == 0 {
+		return nil, nil
+	}
+	if !restored && known && last.Timestamp.Version >= r.marks[tuf.RoleTimestamp] && last.Snapshot.Version >= r.marks[tuf.RoleSnapshot] {
+		return nil, nil
+	}
+	above := maps.Clone(r.lost)
+	for role, version := range r.marks {
+		above[role] = version + restoreGap
+	}
+	return above, nil
+}
+
+// putBack has the signer sign for what readers had, and commits it.
+func (r *restoring) putBack(ctx context.Context) ([]string, error) {
+	if len(r.chain) == 0 && len(r.changed) == 0 {
+		return nil, nil
+	}
+	s := r.server
+	on, late := *r.head, slices.Clone(r.changed)
+	if n := len(r.chain); n > 0 {
+		late = append(late, r.chain[n-1])
+		if n > 1 {
+			on.State.Root = r.chain[n-2]
+		}
+	}
+	if err := s.checkLate(r.repository, &on, late, r.tree); err != nil {
+		return nil, fmt.Errorf("what readers hold of %s: %w", r.repository, err)
+	}
+	request := signerapi.SignRequest{Repository: r.repository}
+	roots := slices.Concat(r.roots, r.chain)
+	for _, root := range roots[max(0, len(roots)-signerapi.MaxRoots):] {
+		request.Roots = append(request.Roots, root.Bytes)
+	}
+	for _, role := range slices.Sorted(maps.Keys(r.next.Roles)) {
+		request.Roles = append(request.Roles, r.next.Roles[role])
+	}
+	signed, err := s.signer.Sign(ctx, request)
+	if err != nil {
+		return nil, signerError(err)
+	}
+	r.next.Snapshot, r.next.Timestamp = signed.Snapshot, signed.Timestamp
+	at, err := inDate(s.now(), r.root, signed)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSigned(r.repository, &r.next, at); err != nil {
+		return nil, err
+	}
+	files := slices.Concat(r.chain, r.changed)
+	if _, err := s.commit(ctx, r.repository, r.head, &r.next, files, signed, ""); err != nil {
+		return nil, err
+	}
+	s.metrics.recoveries.Inc()
+	var names []string
+	for _, file := range files {
+		names = append(names, file.Name())
+	}
+	s.log.Warn("put back what readers had", "repository", r.repository, "files", names)
+	return names, nil
+}
+
+// signedByAny tells whether enough of the keys that one of roots lists for role have
+// signed.
+func signedByAny(roots []*tuf.Root, role string, signed func(*tuf.Key) bool) bool {
+	return slices.ContainsFunc(roots, func(root *tuf.Root) bool {
+		listed := tuf.RoleKeysOf(root, role)
+		n := 0
+		for i, key := range listed.Keys {
+			if !slices.ContainsFunc(listed.Keys[:i], key.Equal) && signed(key) {
+				n++
+			}
+		}
+		return listed.Threshold > 0 && n >= listed.Threshold
+	})
+}
