@@ -34,6 +34,13 @@ func signerPaths(repository string, tags []string) ([]string, error) {
 	return paths, nil
 }
 
+// CheckTags refuses what are no patterns of tags that a signer could have: none at
+// all, or one that is no tag in which '*' and '?' stand for other characters.
+func CheckTags(patterns []string) error {
+	_, err := signerPaths("x", patterns)
+	return err
+}
+
 // prepareAddSigner implements PrepareAddSigner.
 func (p *Publisher) prepareAddSigner(ctx context.Context, r AddSignerRequest) (*Prepared, error) {
 	r.Keys = atLeastOne(r.Keys)

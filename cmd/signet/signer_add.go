@@ -70,6 +70,9 @@ place of the targets keys. It can sign no tag that PARENT may not sign itself.
 			tags = []string{"*"}
 			a.note("no --tags is given: %s may sign all tags", args[1])
 		}
+		if err := client.CheckTags(tags); err != nil {
+			return usagef("--tags: %v", err)
+		}
 		life, err := expires.life()
 		if err != nil {
 			return err

@@ -61,6 +61,11 @@ lost is told by the start of its ID, which signet signer list shows.`,
 		if request.Before != "" && request.Last {
 			return usagef("--before and --last cannot both be")
 		}
+		if flags.Changed("tags") {
+			if err := client.CheckTags(tags); err != nil {
+				return usagef("--tags: %v", err)
+			}
+		}
 		if flags.Changed("terminating") {
 			request.Terminating = &terminating
 		}

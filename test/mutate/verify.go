@@ -55,6 +55,21 @@ func verifier() []mutation {
 		return t.refuse(err, role, listed.Version, "TUF §5.6.2")
 	}
 `, ``, []string{"tuf.TestUpdateRefuses"}, nil},
+		{"required voices", "client/require.go", `!slices.Contains(voice.Keys, k.ID())`, `false`, []string{"client.TestVoicesAreKeys", "attack.TestVoicesAgainstStolenTargetsKeys"}, nil},
+		{"required voices", "client/require.go", `		i := -1
+`, `		i := 0
+`, []string{"client.TestVoicesAreKeys", "attack.TestVoicesAgainstStolenTargetsKeys"}, nil},
+		{"required voices", "client/require.go", `case listed.Digest != digest:`, `case false:`, []string{"client.TestVoicesMustAllVouch", "attack.TestVoicesForAnotherDigest"}, nil},
+		{"required voices", "client/require.go", `if slices.ContainsFunc(spoken, key.Equal) {`, `if false {`, []string{"client.TestVoicesAreKeys"}, nil},
+		{"required voices", "client/require.go", `if whose, ok := keys[id]; ok {`, `if whose, ok := keys[id]; ok && false {`, []string{"client.TestVoicesThatCannotBe", "attack.TestOneKeyIsOneVoice"}, nil},
+		{"required voices", "tuf/search.go", `		if to.Name != name {
+			continue
+		}
+		named, err`, `		to.Name = name
+		named, err`, []string{"client.TestNestedVoice", "client.TestVoicesMustAllVouch", "client.TestVoicesAreKeys"}, nil},
+		{"required voices", "client/decide.go", `		d.Voices, err = x.require(ctx, image.Repository, image.Tag, d.Digest)`, `		err = nil`, []string{"client.TestVoicesMustAllVouch", "attack.TestVoicesForAnotherDigest"}, nil},
+		{"required voices", "client/decide.go", `	d.Voices, err = x.require(ctx, image.Repository, image.Tag, image.Digest)`, `	err = nil`, []string{"client.TestVoicesMustAllVouch", "attack.TestVoicesForAnotherDigest"}, nil},
+		{"required voices", "client/decide.go", `if tuf.RuleOf(err) == tuf.RuleVoice {`, `if err = nil; false {`, []string{"client.TestVoicesMustAllVouch", "attack.TestVoicesForAnotherDigest"}, nil},
 		{"wrong software", "client/first.go", `	if name == repository ||`, `	if true ||`, []string{"client.TestOtherRepository", "attack.TestSharedKeys"}, nil},
 		{"wrong software", "client/updater.go", `		if x.u.checkRoot != nil {
 			if err := x.u.checkRoot(x.trusted.Root()); err != nil {
