@@ -21,6 +21,16 @@
 //	build, publish, again on a lost race   prepare.go, publish.go
 //	the steps                              init.go, steps.go, keychange.go, signers.go
 //	what a change says, and who must sign  diff.go, keys.go
+//	one content for a version              journal.go
+//
+// Where those who must sign are not in one room, a prepared change becomes a proposal
+// ([Prepared.Propose]). Whoever is to sign it reviews it ([Publisher.Review]): decoded
+// from its bytes, and compared with what was verified on that machine.
+//
+//	what was meant, to build it anew       intent.go, requests.go
+//	its form, and the server's list        proposal.go
+//	what the bytes say, and who signed     proposal_review.go, proposal_check.go
+//	to sign it, publish it, rebase it      proposal_approve.go
 //
 // Who may be evil: the network, every server and mirror, and whoever fills a
 // cache or a registry. They can withhold answers, and show old metadata for as

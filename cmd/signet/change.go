@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/signet-trust/signet/client"
@@ -15,7 +16,7 @@ func (a *app) showChange(change *client.Change, ring *keyring) {
 	if change.Rebased {
 		a.note("somebody else published first; on what is there now, this would be signed:")
 	} else {
-		a.note("this will be signed for %s:", change.Repository)
+		a.note("this will be %s for %s:", a.doneTo(change), change.Repository)
 	}
 	for _, role := range change.Expired {
 		a.note("note: the current %s has expired", role)
@@ -34,6 +35,17 @@ func (a *app) showChange(change *client.Change, ring *keyring) {
 			}
 		}
 	}
+}
+
+// doneTo says what is done with a change once somebody agrees.
+func (a *app) doneTo(change *client.Change) string {
+	switch {
+	case a.propose != nil:
+		return "proposed"
+	case !slices.ContainsFunc(change.Files, func(file client.FileChange) bool { return len(file.SignedBy) > 0 }):
+		return "published" // all have signed
+	}
+	return "signed"
 }
 
 func (a *app) printFile(w io.Writer, repository string, file client.FileChange, ring *keyring) {
