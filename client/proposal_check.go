@@ -21,7 +21,7 @@ func (r *Review) check(ctx context.Context, cur *current) error {
 	if cur != nil {
 		state = cur.state()
 	}
-	if err := tuf.CheckProposed(r.Proposal.Repository, state, r.Proposal.Metadata(), tuf.PublishRules{Now: r.publisher.Client.config.Now(), Limits: r.publisher.Client.config.Limits, MaxLife: anyLife()}); err != nil {
+	if err := tuf.CheckProposed(r.Proposal.Repository, state, r.Proposal.Metadata(), tuf.PublishRules{Now: r.publisher.Client.config.Now(), Limits: r.publisher.Client.config.Limits, MaxLife: anyLife(), Floors: r.floors}); err != nil {
 		return err
 	}
 	for _, d := range r.drafts {

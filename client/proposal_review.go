@@ -40,6 +40,7 @@ type Review struct {
 	publisher *Publisher
 	step      step
 	drafts    []*draft
+	floors    map[string]int64 // of a name that was retired and starts again
 }
 
 // Compared is the state that a proposal was compared with.
@@ -156,14 +157,20 @@ func (r *Review) base(ctx context.Context) (cur *current, err error) {
 	p, name := r.publisher, r.Proposal.Repository
 	r.step = step{repository: name}
 	r.Compared.Offline = p.Offline
-	if root := r.draft(tuf.RoleRoot); root != nil && root.version() == 1 {
-		r.step.first = true
+	if r.step.first, err = r.isFirst(ctx); err != nil {
+		return nil, err
+	}
+	if r.step.first {
+		root := r.draft(tuf.RoleRoot)
 		r.step.anchor, r.step.created, err = p.initAnchor(name, tuf.RoleKeysOf(root.root, tuf.RoleRoot))
 		if err != nil {
 			return nil, err
 		}
+		if r.step.created != nil && root.version() > 1 {
+			r.step.created.MinRoot = root.version()
+		}
 		exists := false
-		if !p.Offline {
+		if !p.Offline && root.version() == 1 {
 			if exists, err = p.exists(ctx, name); err != nil {
 				return nil, err
 			}
@@ -187,6 +194,21 @@ func (r *Review) base(ctx context.Context) (cur *current, err error) {
 	}
 	r.Compared.Versions, r.Compared.Fresh, r.Compared.Seen = cur.versions, cur.timestamp, cur.seen
 	return cur, nil
+}
+
+// isFirst tells whether the proposal creates the repository: with the first root, or,
+// where the name was retired, with one that starts above all that there were.
+func (r *Review) isFirst(ctx context.Context) (bool, error) {
+	root := r.draft(tuf.RoleRoot)
+	if root == nil || root.version() == 1 || r.publisher.Offline {
+		return root != nil && root.version() == 1, nil
+	}
+	floors, retired, err := r.publisher.serverFloors(ctx, r.Proposal.Repository)
+	if err != nil || !retired || root.version() != floors[tuf.RoleRoot]+1 {
+		return false, err
+	}
+	r.floors = floors
+	return true, r.publisher.checkRestart(r.Proposal.Repository, floors)
 }
 
 // settleState tells whether the proposal can still be published on what is there.

@@ -571,3 +571,58 @@ func TestApprovalIsNoted(t *testing.T) {
 		t.Error("signed without a journal")
 	}
 }
+
+// A name that was retired is started again by people apart, above its last versions.
+func TestProposeRestart(t *testing.T) {
+	o := newOffice(t)
+	k := o.board()
+	empty := newRepo(t, "registry.example.com/other/again", o.clock)
+	o.server.repos[empty.name] = empty
+	o.server.setIntercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == api.RepositoryPath(empty.name) {
+			retired := o.clock.Now()
+			json.NewEncoder(w).Encode(api.RepositoryResponse{Repository: empty.name, Retired: &retired, Floors: map[string]int64{tuf.RoleRoot: 4, tuf.RoleTargets: 9}})
+			return true
+		}
+		name, ok := strings.CutPrefix(r.URL.Path, "/v1/proposals/")
+		if ok {
+			k.serve(w, r, name)
+		}
+		return ok
+	})
+	p := o.person()
+	p.Client.config.Anchors = nil
+	keys := tuf.RoleKeys{Keys: publicKeys(o.alice, o.bob), Threshold: 2}
+	proposal := o.propose(p, Intent{Init: &InitRequest{Repository: empty.name, Root: keys, Targets: keys}}, o.alice)
+	q := o.person()
+	q.Client.config.Anchors = nil
+	r, err := q.Review(t.Context(), proposal)
+	if err != nil || !r.Compared.New || r.Intent != IntentAgrees || r.step.created.MinRoot != 5 || r.Change.Files[0].Version != 5 || r.Change.Files[1].Version != 10 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	o.repo.must(errors.Join(r.Choose([]tuf.Signer{o.bob}), r.Approve(t.Context())))
+	if r.State != StateComplete {
+		t.Error(r.State)
+	}
+	// A first root, where the server says that there were others, is not one.
+	_, err = q.Review(t.Context(), o.editedRoot(proposal, 7))
+	if !tuf.IsRefusal(err) {
+		t.Errorf("a root from nowhere: %v", err)
+	}
+}
+
+// editedRoot is a proposal with a root of another version.
+func (o *office) editedRoot(p *api.Proposal, version int64) *api.Proposal {
+	o.t.Helper()
+	q := *p
+	q.Files = slices.Clone(p.Files)
+	root, err := tuf.ReadRoot(q.Files[0].Content)
+	o.repo.must(err)
+	root.Signed.Version = version
+	q.Files[0].Content, err = tuf.Encode(root)
+	o.repo.must(err)
+	q.Files[0].Version = version
+	q.ID, err = tuf.ProposalID(q.Repository, q.Metadata())
+	o.repo.must(err)
+	return &q
+}

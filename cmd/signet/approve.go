@@ -271,6 +271,9 @@ func publishable(review *client.Review) error {
 	h := heard{Proposal: review.Proposal}
 	switch review.State {
 	case client.StateStale:
+		if review.Proposal.State == client.StatePublished {
+			return advise(fmt.Errorf("the proposal was published before, the server says, and %s is there now: %w", versionsOf(review), tuf.ErrConflict), "signet inspect %s shows what is there", review.Proposal.Repository)
+		}
 		return advise(fmt.Errorf("the proposal is stale: it is for %s, and %s is there: %w", filesIn(review), versionsOf(review), tuf.ErrConflict), "%s", rebaseAdvice(h))
 	case client.StateWithdrawn:
 		return advise(fmt.Errorf("the proposal was withdrawn, the server says"), "ask who withdrew it; if it is wanted after all: signet propose rebase %s", h.word())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,7 +90,7 @@ func TestHints(t *testing.T) {
 	}
 	list = append(list,
 		tuf.ErrConflict, client.ErrExists, client.ErrRoleKeys, client.ErrUncertain, api.ErrUncertain, api.ErrUnauthorized, api.ErrForbidden, api.ErrSignerUnavailable, api.ErrStoreUnavailable, api.ErrInternal,
-		api.ErrBusy, api.ErrTooManyRequests, client.ErrKeys, client.ErrNoServer, client.ErrAmbiguousServer,
+		api.ErrBusy, api.ErrTooManyRequests, client.ErrKeys, client.ErrSigned, client.ErrIntent, fs.ErrExist, &tuf.Refusal{Rule: tuf.RuleVersion, Clause: client.ClauseProposals}, client.ErrNoServer, client.ErrAmbiguousServer,
 		&yubikey.PINError{Left: 2}, &yubikey.PINError{}, yubikey.ErrPIN, yubikey.ErrTouch, yubikey.ErrRemoved, yubikey.ErrAbsent,
 		yubikey.ErrBusy, yubikey.ErrNoDaemon, yubikey.ErrNoSupport, yubikey.ErrSlotTaken, yubikey.ErrSlotEmpty, yubikey.ErrManagementKey,
 		keystore.ErrPassphrase, keystore.ErrWeak, keystore.ErrNotFound, keystore.ErrAmbiguous, keystore.ErrNotHere,

@@ -41,7 +41,7 @@ it goes stale, and signet propose rebase builds it anew.`,
 	signer.AddCommand(a.proposes(newSignerAdd(a)), a.proposes(newSignerRemove(a)), a.proposes(newSignerUpdate(a)))
 	cmd.AddCommand(
 		a.proposes(newInit(a)), a.proposes(newSign(a)), a.proposes(newRevoke(a)), a.proposes(newRenew(a)), a.proposes(newRotate(a)), signer,
-		newProposeList(a), newProposeShow(a), newProposeWithdraw(a), newProposeRebase(a), newProposePublish(a), newProposeSend(a),
+		newProposeList(a), newProposeShow(a), newProposeWithdraw(a), newProposeRebase(a), newProposePublish(a), newProposeSend(a), newProposeJournal(a),
 	)
 	return cmd
 }
