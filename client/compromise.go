@@ -110,7 +110,7 @@ type DoubtfulTag struct {
 	Role   string `json:"role"`   // who vouches for it now
 	// Good is what it meant last before the key signed something else from Since on,
 	// or absent where it meant nothing: then there is nothing to go back to.
-	Good string `json:"good,omitempty"`
+	Good *tuf.Target `json:"good,omitempty"`
 	// Records are further digests that are trusted under the tag and that the key
 	// signed from Since on.
 	Records []string `json:"records,omitempty"`
@@ -121,7 +121,7 @@ type DoubtfulTag struct {
 // one of the repository's.
 func (p *Publisher) Compromised(ctx context.Context, r CompromiseRequest) (*Compromise, error) {
 	r.Since = r.Since.Truncate(time.Second) // servers keep whole seconds
-	c := &compromise{request: r, vouched: map[signedPair]*SignedTarget{}, brought: map[signedPair]map[string]bringing{}, meant: map[string]string{}, open: map[string]*TrustedTime{}}
+	c := &compromise{request: r, vouched: map[signedPair]*SignedTarget{}, brought: map[signedPair]map[string]bringing{}, meant: map[string]*tuf.Target{}, open: map[string]*TrustedTime{}}
 	c.report = &Compromise{Repository: r.Repository, KeyID: r.KeyID, Roles: []CompromisedRole{}, Trusted: []TrustedTime{}, Signed: []SignedTarget{},
 		Metadata: []SignedVersion{}, Changed: []ChangedTarget{}, Doubtful: []DoubtfulTag{}}
 	if !r.Since.IsZero() {
@@ -155,7 +155,7 @@ type compromise struct {
 	report  *Compromise
 	vouched map[signedPair]*SignedTarget       // what the key signed
 	brought map[signedPair]map[string]bringing // who brought what roles list now in, by role
-	meant   map[string]string                  // what each tag meant last before the key signed something else for it, by role and tag
+	meant   map[string]*tuf.Target             // what each tag meant last before the key signed something else for it, by role and tag
 	open    map[string]*TrustedTime            // where the key is trusted so far, by role
 	files   int
 }
@@ -249,7 +249,7 @@ func (c *compromise) targets(past *Past, by bool) {
 		key := past.Role + "\x00" + tag
 		if by && late {
 			if _, noted := c.meant[key]; !noted {
-				c.meant[key] = before
+				c.meant[key] = change.Old
 			}
 		}
 		if late {
@@ -372,7 +372,7 @@ func (c *compromise) doubt(tag TagView) {
 	if !now && len(doubtful.Records) == 0 {
 		return
 	}
-	doubtful.Good = tag.Digest
+	doubtful.Good = &tuf.Target{Digest: tag.Digest, Length: tag.Length, MediaType: tag.MediaType, Annotations: tag.Annotations}
 	if now {
 		doubtful.Good = c.meant[tag.Signer+"\x00"+tag.Tag]
 	}

@@ -85,7 +85,7 @@ func TestCompromised(t *testing.T) {
 	if !slices.Equal(signed, want) {
 		t.Errorf("signed %q, expected %q", signed, want)
 	}
-	if len(c.Doubtful) != 2 || c.Doubtful[0].Tag != "1.0" || c.Doubtful[0].Good != storyDigest(1) || c.Doubtful[1].Tag != "9.9" || c.Doubtful[1].Good != "" {
+	if len(c.Doubtful) != 2 || c.Doubtful[0].Tag != "1.0" || c.Doubtful[0].Good.Digest != storyDigest(1) || c.Doubtful[1].Tag != "9.9" || c.Doubtful[1].Good != nil {
 		t.Errorf("doubtful %+v", c.Doubtful)
 	}
 	if len(c.Changed) != 3 || c.Changed[0].Before != storyDigest(1) || c.Changed[0].After != storyDigest(3) || !c.Changed[0].ByKey || c.Changed[2].ByKey {

@@ -24,6 +24,8 @@ type errand struct {
 	role string // the role that is changed
 	life map[string]time.Duration
 	keys []string // --key: keys to sign with; none: those at hand
+	// dryRun shows what would be signed, and does nothing.
+	dryRun bool
 	// prepare builds the change of one repository. It returns the keys at hand, with
 	// those that it found besides.
 	prepare func(ctx context.Context, ring *keyring, p *client.Publisher, name string, hand []foundKey) (*client.Prepared, []foundKey, error)
@@ -34,7 +36,8 @@ const (
 	outcomeDone      = "done"
 	outcomeUnchanged = "unchanged" // it is so already
 	outcomeFailed    = "failed"
-	outcomeLeft      = "left" // it was not tried, or not to its end
+	outcomePlanned   = "planned" // it would be done, but for --dry-run
+	outcomeLeft      = "left"    // it was not tried, or not to its end
 )
 
 // outcome is one line of a report.
@@ -160,6 +163,10 @@ func (a *app) run(ctx context.Context, arg string, e errand) error {
 	if stops(trouble) || ctx.Err() != nil {
 		return errors.Join(trouble, ctx.Err(), a.printReport(r))
 	}
+	if e.dryRun {
+		b.plan(at)
+		return errors.Join(trouble, a.printReport(r))
+	}
 	if err := b.agree(ctx); err != nil {
 		return errors.Join(trouble, err, a.printReport(r))
 	}
@@ -189,6 +196,23 @@ func (a *app) run(ctx context.Context, arg string, e errand) error {
 	return errors.Join(trouble, ctx.Err(), a.printReport(r))
 }
 
+// plan shows what would be signed in each repository, and whose keys it lacks.
+func (b *batch) plan(at map[string]*outcome) {
+	var changes []*client.Change
+	for _, step := range b.steps {
+		o := at[step.Repository]
+		if step.Change == nil {
+			o.State = outcomeUnchanged
+			continue
+		}
+		changes, o.State = append(changes, step.Change), outcomePlanned
+		for _, lack := range step.Missing {
+			o.problem = &problem{Error: lack.Error(), Hint: hint(lack), Exit: exitCode(lack)}
+		}
+	}
+	b.ring.app.showChanges(changes, b.ring)
+}
+
 // fail notes what went wrong, and returns it with the repository's name.
 func (o *outcome) fail(err error) error {
 	o.State, o.problem = outcomeFailed, &problem{Error: sentence(err), Rule: tuf.RuleOf(err), Hint: hint(err), Exit: exitCode(err)}
@@ -213,7 +237,8 @@ func stops(trouble error) bool {
 
 // printReport prints what became of each repository.
 func (a *app) printReport(r *report) error {
-	for _, state := range []string{outcomeDone, outcomeUnchanged, outcomeFailed, outcomeLeft} {
+	states := []string{outcomeDone, outcomeUnchanged, outcomeFailed, outcomeLeft}
+	for _, state := range states {
 		r.Counts[state] = 0
 	}
 	for _, o := range r.Repositories {
@@ -230,8 +255,13 @@ func (a *app) printReport(r *report) error {
 				fmt.Fprintf(w, "%-9s %s\n", o.State, o.Repository)
 			}
 		}
-		fmt.Fprintf(w, "%s %s: %d done, %d unchanged, %d failed, %d left\n", r.Command, r.Role,
-			r.Counts[outcomeDone], r.Counts[outcomeUnchanged], r.Counts[outcomeFailed], r.Counts[outcomeLeft])
+		var counts []string
+		for _, state := range append(states, outcomePlanned) {
+			if n, ok := r.Counts[state]; ok {
+				counts = append(counts, fmt.Sprintf("%d %s", n, state))
+			}
+		}
+		fmt.Fprintf(w, "%s %s: %s\n", r.Command, r.Role, strings.Join(counts, ", "))
 		if r.Counts[outcomeFailed]+r.Counts[outcomeLeft] > 0 {
 			fmt.Fprintln(w, "the same command again is safe: it goes on with what is not done")
 		}

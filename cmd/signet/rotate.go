@@ -36,7 +36,7 @@ func newRotate(a *app) *cobra.Command {
 	var f rotateFlags
 	var in, out string
 	cmd := &cobra.Command{
-		Use:   "rotate REPO root|targets|SIGNER",
+		Use:   "rotate REPO|PATTERN root|targets|SIGNER",
 		Short: "Give a role other keys, or another threshold",
 		Long: `Give root, targets or a signer other keys, or say how many of them must sign. A new
 root is signed by the old keys and by the new ones, so that everybody who trusts
@@ -46,10 +46,13 @@ too few of the keys that stay have signed it.
 What would change is shown first; --dry-run stops there. A rotation that is done
 already does nothing when it is asked for again.
 
+` + manyHelp + `
+
 ` + keyHelp + ` A key that is
 lost is told by the start of its ID, which signet inspect shows.`,
 		Example: `  signet rotate registry.example.com/team/app root --add yk3 --threshold 2
-  signet rotate registry.example.com/team/app targets --remove 5f0c81d2 --add ci-2 --dry-run`,
+  signet rotate registry.example.com/team/app targets --remove 5f0c81d2 --add ci-2 --dry-run
+  signet rotate 'registry.example.com/team/*' root --add yk4 --remove yk1`,
 		Args: cobra.ExactArgs(2),
 	}
 	flags := cmd.Flags()
@@ -66,10 +69,6 @@ lost is told by the start of its ID, which signet inspect shows.`,
 	a.secretFlags(cmd)
 	a.yesFlag(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
-		name, err := repository(args[0])
-		if err != nil {
-			return err
-		}
 		for _, old := range []struct {
 			value string
 			list  *[]string
@@ -83,6 +82,13 @@ lost is told by the start of its ID, which signet inspect shows.`,
 		}
 		if f.threshold < 0 {
 			return usagef("--threshold %d: expected 1 or more", f.threshold)
+		}
+		if isPattern(args[0]) {
+			return a.rotateMany(ctx, args[0], args[1], f)
+		}
+		name, err := repository(args[0])
+		if err != nil {
+			return err
 		}
 		return a.rotate(ctx, name, args[1], f)
 	})

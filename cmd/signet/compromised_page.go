@@ -1,0 +1,51 @@
+package main
+
+import (
+	_ "embed"
+	"html/template"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/signet-trust/signet/client"
+)
+
+//go:embed compromised.html
+var compromisedPage string
+
+// writeCompromisedPage writes the report as one page that needs nothing else: no
+// script, no picture, no font from anywhere. It replaces the file whole or not at
+// all.
+func writeCompromisedPage(path string, result *compromisedResult) error {
+	page, err := template.New("compromised").Funcs(template.FuncMap{
+		"stamp":    stamp,
+		"utc":      func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
+		"forge":    canForge,
+		"standing": standing,
+		"vouched":  vouchedBy,
+		"gap":      gapText,
+		"yes":      yesNo,
+		"doubtful": func(c *client.Compromise) int { return len(c.Doubtful) },
+	}).Parse(compromisedPage)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	if err := page.Execute(&b, result); err != nil {
+		return err
+	}
+	return replaceFile(path, []byte(b.String()))
+}
+
+// replaceFile writes a file beside path, and puts it in its place when it is whole.
+func replaceFile(path string, data []byte) error {
+	beside := path + ".new"
+	if err := os.WriteFile(beside, data, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(beside, path); err != nil {
+		_ = os.Remove(beside)
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/signet-trust/signet/client"
+)
+
+// printCompromised is the report as people read it. The plan is left out where a
+// guided run goes through it.
+func (a *app) printCompromised(w io.Writer, result *compromisedResult, guided bool) {
+	fmt.Fprintf(w, "key %s", result.KeyID)
+	if result.Name != "" {
+		fmt.Fprintf(w, " (%s)", result.Name)
+	}
+	if result.Since != nil {
+		fmt.Fprintf(w, ", in doubt since %s", stamp(*result.Since))
+	}
+	fmt.Fprintf(w, "\n%s looked at, the key is or was trusted in %d\n", repositories(result.Searched), len(result.Repositories))
+	for _, c := range result.Repositories {
+		fmt.Fprintf(w, "\n%s\n", c.Repository)
+		for _, line := range canForge(c) {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
+		for _, t := range c.Trusted {
+			if t.Ended != nil {
+				fmt.Fprintf(w, "  was a key of %s from %s until %s\n", clip(t.Role, 100), stamp(t.Time), stamp(*t.Ended))
+			}
+		}
+		table(w, func(w io.Writer) {
+			for i, s := range c.Signed {
+				if i == 0 {
+					fmt.Fprintln(w, "\n  SIGNED\tTAG\tDIGEST\tROLE\tNOW\tVOUCHED BY")
+				}
+				fmt.Fprintf(w, "  %s\t%s\t%s\t%s %d\t%s\t%s\n", stamp(s.Time), clip(s.Tag, 100), s.Digest, clip(s.Role, 100), s.Version, standing(s), vouchedBy(s))
+			}
+		})
+		for _, m := range c.Metadata {
+			fmt.Fprintf(w, "  signed %s version %d, which says who may sign, %s (with %d other keys)\n", clip(m.Role, 100), m.Version, stamp(m.Time), len(m.Signers)-1)
+		}
+		if len(c.Changed) > 0 && c.Since != nil {
+			table(w, func(w io.Writer) {
+				fmt.Fprintln(w, "\n  CHANGED\tTAG\tBEFORE\tAFTER\tROLE\tBY THE KEY")
+				for _, change := range c.Changed {
+					fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s %d\t%s\n", stamp(change.Time), clip(change.Tag, 100), shortDigest(change.Before), shortDigest(change.After), clip(change.Role, 100), change.Version, yesNo(change.ByKey))
+				}
+			})
+		}
+		for _, gap := range c.Gaps {
+			fmt.Fprintf(w, "  not told: %s\n", gapText(gap))
+		}
+	}
+	for _, failed := range result.Failed {
+		fmt.Fprintf(w, "\nnot looked at: %s: %s\n", failed.Repository, failed.Error)
+	}
+	if len(result.Plan) == 0 || guided {
+		if len(result.Plan) == 0 && len(result.Repositories) > 0 {
+			fmt.Fprintln(w, "\nnothing is left to do: no role trusts the key, and nothing that it alone vouched for in that time is trusted")
+		}
+		return
+	}
+	fmt.Fprintln(w, "\nwhat to do, in this order (signet compromised ... --guided --with NEWKEY goes through it):")
+	for _, step := range result.Plan {
+		fmt.Fprintf(w, "  %s\n      # %s\n", step.Command, step.Why)
+	}
+}
+
+// canForge says in words what the key can do in a repository now.
+func canForge(c *client.Compromise) []string {
+	var lines []string
+	for _, role := range c.Roles {
+		what := "any tag, and who the signers are"
+		switch {
+		case role.Role == "root":
+			what = "every key of the repository, and so everything"
+		case len(role.Paths) > 0:
+			what = "the tags " + strings.TrimSuffix(signerInfo{}.of(c.Repository, role.Paths, false).tags(), ", and asks no signer after it")
+		}
+		if role.Alone {
+			lines = append(lines, fmt.Sprintf("TRUSTED as a key of %s, and enough alone: who has it can forge %s", clip(role.Role, 100), what))
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("trusted as a key of %s, %d of whose %d keys must sign: alone it can forge nothing; with %d more, %s", clip(role.Role, 100), role.Threshold, role.Keys, role.Threshold-1, what))
+	}
+	if len(lines) == 0 {
+		lines = append(lines, "no role trusts the key now: who has it can forge nothing")
+	}
+	return lines
+}
+
+func standing(s client.SignedTarget) string {
+	switch {
+	case s.Current:
+		return "what the tag means"
+	case s.Trusted:
+		return "trusted"
+	}
+	return "not trusted"
+}
+
+func vouchedBy(s client.SignedTarget) string {
+	if s.Only {
+		return "this key alone"
+	}
+	return "others, too"
+}
+
+func shortDigest(digest string) string {
+	if digest == "" {
+		return "-"
+	}
+	return digest[:min(len(digest), 19)]
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+func gapText(gap client.Gap) string {
+	switch {
+	case gap.Role == "":
+		return gap.Why
+	case gap.From == gap.To:
+		return fmt.Sprintf("%s version %d: %s", clip(gap.Role, 100), gap.From, gap.Why)
+	}
+	return fmt.Sprintf("%s versions %d to %d: %s", clip(gap.Role, 100), gap.From, gap.To, gap.Why)
+}
+
+func repositories(n int) string {
+	if n == 1 {
+		return "1 repository"
+	}
+	return fmt.Sprintf("%d repositories", n)
+}
