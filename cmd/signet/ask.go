@@ -33,7 +33,7 @@ type secretSource struct {
 // read reads the passphrases that the flags name; none means that a person is to
 // be asked. They are never taken from arguments or the environment, which other
 // processes can read.
-func (s *secretSource) read() (secrets [][]byte, err error) {
+func (s *secretSource) read(open descriptors) (secrets [][]byte, err error) {
 	for _, path := range s.files {
 		secret, err := readSecretFile(path)
 		if err != nil {
@@ -42,9 +42,10 @@ func (s *secretSource) read() (secrets [][]byte, err error) {
 		secrets = append(secrets, secret)
 	}
 	if s.fd >= 0 {
-		secret, err := readSecretFD(s.fd)
+		flag := fmt.Sprintf("--passphrase-fd %d", s.fd)
+		secret, err := open.read(flag, s.fd)
 		if err != nil {
-			return nil, fmt.Errorf("--passphrase-fd %d: %w", s.fd, err)
+			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
 		secrets = append(secrets, secret)
 	}

@@ -52,7 +52,7 @@ func (a *app) keyring() (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	phrases, err := a.secrets.passphrases.read()
+	phrases, err := a.secrets.passphrases.read(asker.open)
 	if err != nil {
 		asker.forget()
 		return nil, err

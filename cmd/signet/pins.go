@@ -104,7 +104,7 @@ func (a *app) waitFlag(cmd *cobra.Command) {
 }
 
 // read reads what the flags name. It refuses what could be meant in two ways.
-func (s *stickSource) read() (given []stickSecret, err error) {
+func (s *stickSource) read(open descriptors) (given []stickSecret, err error) {
 	seen := map[uint32]bool{}
 	add := func(what string, serial uint32, read func() ([]byte, error)) error {
 		if seen[serial] {
@@ -135,7 +135,8 @@ func (s *stickSource) read() (given []stickSecret, err error) {
 		if err != nil {
 			return nil, usagef("--%s-fd: expected the number of a file descriptor, or SERIAL=NUMBER", stem) // what was typed may be the secret
 		}
-		if err := add(fmt.Sprintf("--%s-fd %d", stem, fd), serial, func() ([]byte, error) { return readSecretFD(int(fd)) }); err != nil {
+		flag := fmt.Sprintf("--%s-fd %d", stem, fd)
+		if err := add(flag, serial, func() ([]byte, error) { return open.read(flag, int(fd)) }); err != nil {
 			return nil, err
 		}
 	}
@@ -162,16 +163,6 @@ func readSecretFile(path string) ([]byte, error) {
 	return readSecret(f)
 }
 
-func readSecretFD(fd int) ([]byte, error) {
-	f := os.NewFile(uintptr(fd), "descriptor")
-	if f == nil {
-		return nil, errors.New("it is no file descriptor")
-	}
-	defer f.Close()
-	secret, err := readSecret(f)
-	return secret, reading(err)
-}
-
 // reading says what was wrong with a file, without the name that the caller says.
 func reading(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
@@ -188,8 +179,9 @@ func reading(err error) error {
 type asker struct {
 	app   *app
 	given []stickSecret
-	typed bool      // the last answer came from a person, who may try again
-	puks  *pukMaker // makes a PUK for who does not want to choose one; or nil
+	open  descriptors // that were read
+	typed bool        // the last answer came from a person, who may try again
+	puks  *pukMaker   // makes a PUK for who does not want to choose one; or nil
 }
 
 // newAsker reads what the flags name, so that a wrong path is told before
@@ -198,9 +190,9 @@ func (a *app) newAsker() (*asker, error) {
 	if err := a.checkPinentry(); err != nil {
 		return nil, err
 	}
-	k := &asker{app: a}
+	k := &asker{app: a, open: descriptors{}}
 	for _, source := range a.secrets.sticks {
-		given, err := source.read()
+		given, err := source.read(k.open)
 		if err != nil {
 			k.forget()
 			return nil, err

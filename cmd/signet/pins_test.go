@@ -119,7 +119,7 @@ func TestSecretSourcesThatAreWrong(t *testing.T) {
 	} {
 		t.Run(test.claim, func(t *testing.T) {
 			source := stickSource{secret: yubikey.PIN, files: test.files, fds: test.fds}
-			given, err := source.read()
+			given, err := source.read(descriptors{})
 			if err == nil || given != nil {
 				t.Fatalf("got %d secrets, %v", len(given), err)
 			}
