@@ -1,0 +1,20 @@
+package main
+
+// history are the protections of what was, when it is read, lost or ended.
+func history() []mutation {
+	return []mutation{
+		{"edited history", "server/history.go", `if _, err := s.require(w, r, repository, api.ScopeRead); err != nil {`, `if false {
+		var err error`, []string{"server.TestHistoryTakesAToken"}, nil},
+		{"edited history", "server/store/publish.go", `ON CONFLICT (repository, role, version) DO NOTHING`, `ON CONFLICT (repository, role, version) DO UPDATE SET bytes = excluded.bytes, sha256 = excluded.sha256`,
+			[]string{"store.TestSQLite"}, nil},
+
+		{"restored database", "server/restore.go", `return listed.Threshold > 0 && n >= listed.Threshold`, `return true`, []string{"server.TestRestoreRefusesForgeries"}, nil},
+		{"restored database", "server/restore.go", `above[role] = version + restoreGap`, `above[role] = 0 * version`, []string{"server.TestRestorePutsBack"}, nil},
+		{"restored database", "tuf/publish.go", `if file.Version != floor+1 {`, `if file.Version <= stored {`, []string{"server.TestRestoreListsWhatIsLost", "server.TestRetiredNameStartsAbove"}, nil},
+		{"restored signer", "signer/retire.go", `timestamp_mark = MAX(timestamp_mark, excluded.timestamp_mark)`, `timestamp_mark = timestamp_mark`, []string{"signer.TestRaise"}, nil},
+
+		{"retired name", "signer/check.go", `mark := max(known.roles[file.Role].version, known.floors[file.Role])`, `mark := known.roles[file.Role].version`, []string{"signer.TestRetireKeepsTheFloor"}, nil},
+		{"retired name", "signer/retire.go", `_, err = s.handOut(ctx, repository, true)`, `_, err = s.handOut(ctx, repository, false)`, []string{"signer.TestRetireKeepsTheFloor"}, nil},
+		{"retired name", "server/store/publish.go", "			WHERE version_floor.repository = $1 AND version_floor.role = $2 AND version_floor.version >= $3", "			WHERE version_floor.repository = $1 AND version_floor.role = $2 AND version_floor.version < 0 AND $3 > 0", []string{"store.TestSQLite"}, nil},
+	}
+}
