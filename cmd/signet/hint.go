@@ -30,6 +30,8 @@ func hint(err error) string {
 		return "signet --help, or --help after any command, tells what it takes"
 	case errors.Is(err, context.Canceled):
 		return ""
+	case errors.Is(err, client.ErrRetired):
+		return "ask those who start it again for their root keys; signet trust forget REPO then gives up what this machine remembers"
 	case errors.Is(err, fs.ErrExist):
 		return "choose another name, or move that file away"
 	case errors.Is(err, syscall.ENOSPC):
