@@ -12,6 +12,7 @@ import (
 	"github.com/adrg/xdg"
 	"github.com/spf13/cobra"
 
+	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -39,6 +40,8 @@ type app struct {
 	started bool // the command line meant something
 	sitting sitting
 	facts   map[string]*serverFacts // by address, of the servers that were asked
+	sharing bool                    // all publishers of this run use one client
+	shared  *client.Client
 }
 
 func newApp(stdin, stdout, stderr *os.File) *app {

@@ -124,6 +124,7 @@ func (a *app) run(ctx context.Context, arg string, e errand) error {
 	if err != nil {
 		return err
 	}
+	a.sharing = true
 	ring, err := a.keyring()
 	if err != nil {
 		return err

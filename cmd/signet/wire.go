@@ -88,8 +88,15 @@ func (a *app) publisher(ctx context.Context, repository string, ring *keyring, l
 	if err != nil {
 		return nil, err
 	}
+	shared := a.shared
+	if shared == nil {
+		shared = client.New(a.clientConfig(anchors, servers))
+	}
+	if a.sharing { // so that many repositories take one connection
+		a.shared = shared
+	}
 	publisher := &client.Publisher{
-		Client: client.New(a.clientConfig(anchors, servers)),
+		Client: shared,
 		Server: *server,
 		Confirm: func(ctx context.Context, change *client.Change) error {
 			return ring.agree(ctx, []*client.Change{change})
