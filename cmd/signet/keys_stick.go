@@ -273,14 +273,15 @@ func (s *stickSigner) Sign(ctx context.Context, msg []byte) ([]byte, error) {
 }
 
 // retry does what asks a person for a secret of a YubiKey again when that was
-// wrong and tries are left, or was not fit to be one.
+// wrong and tries are left, or was not fit to be one. What a file gave is wrong for
+// good, whatever else was typed.
 func (r *keyring) retry(do func() error) error {
 	for {
 		r.asker.typed = false
 		err := do()
 		wrong, ok := errors.AsType[*yubikey.PINError](err)
 		unfit := !ok && (errors.Is(err, yubikey.ErrPIN) || errors.Is(err, yubikey.ErrPUK) || errors.Is(err, yubikey.ErrNewSecret))
-		if !r.asker.typed || !unfit && (!ok || wrong.Left == 0) {
+		if !r.asker.typed || !unfit && (!ok || wrong.Left == 0 || r.asker.gave(wrong)) {
 			return err
 		}
 		r.app.note("%v; try again", err)

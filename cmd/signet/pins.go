@@ -228,6 +228,15 @@ func (k *asker) lookup(secret string, serial uint32) []byte {
 	return common
 }
 
+// gave tells whether flags gave the secret that was wrong.
+func (k *asker) gave(wrong *yubikey.PINError) bool {
+	secret := yubikey.PIN
+	if wrong.PUK {
+		secret = yubikey.PUK
+	}
+	return k.lookup(secret, wrong.Serial) != nil
+}
+
 // StickSecret answers one question.
 func (k *asker) StickSecret(ctx context.Context, q yubikey.Question) ([]byte, error) {
 	k.typed = false

@@ -180,6 +180,36 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// A PUK from a file that is wrong is not tried again because the new PIN was typed:
+// the third try would block it for good.
+func TestRetryWithASecretOfAFile(t *testing.T) {
+	for _, test := range []struct {
+		given stickSecret
+		wrong yubikey.PINError
+		calls int
+	}{
+		{stickSecret{secret: yubikey.PUK, value: []byte("00000000")}, yubikey.PINError{Serial: 7, PUK: true, Left: 2}, 1},
+		{stickSecret{secret: yubikey.PUK, serial: 7, value: []byte("00000000")}, yubikey.PINError{Serial: 7, PUK: true, Left: 2}, 1},
+		{stickSecret{secret: yubikey.PIN, value: []byte("000000")}, yubikey.PINError{Serial: 7, Left: 2}, 1},
+		{stickSecret{secret: yubikey.PIN, value: []byte("000000")}, yubikey.PINError{Serial: 7, PUK: true, Left: 2}, 2},
+		{stickSecret{secret: yubikey.PUK, serial: 8, value: []byte("00000000")}, yubikey.PINError{Serial: 7, PUK: true, Left: 2}, 2},
+	} {
+		a := atNoTerminal(t)
+		ring := &keyring{app: a, asker: &asker{app: a, given: []stickSecret{test.given}}}
+		calls := 0
+		err := ring.retry(func() error {
+			ring.asker.typed = true // the new PIN
+			if calls++; calls == 2 {
+				return nil
+			}
+			return &test.wrong
+		})
+		if calls != test.calls || (err == nil) != (test.calls == 2) {
+			t.Errorf("%s of %d given, PUK %v wrong: %d calls, %v", test.given.secret, test.given.serial, test.wrong.PUK, calls, err)
+		}
+	}
+}
+
 // A PUK that is made is never the one that sticks are sold with, has 8 digits,
 // and goes nowhere when there is no terminal to show it at.
 func TestRandomPUK(t *testing.T) {

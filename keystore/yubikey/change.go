@@ -96,7 +96,15 @@ func (t *talk) currentPUK(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.askOld(ctx, PUK, s.PUK.Left)
+	puk, err := t.askOld(ctx, PUK, s.PUK.Left)
+	if err != nil {
+		return nil, err
+	}
+	if left, again := t.memory.refusedPUK(puk); again {
+		clear(puk)
+		return nil, &PINError{Serial: t.info.Serial, PUK: true, Left: left, Again: true}
+	}
+	return puk, nil
 }
 
 // change shows the card a secret and has it take a new one.
@@ -122,12 +130,16 @@ func (t *talk) change(ctx context.Context, ins byte, shown string, old, next []b
 	case wrong:
 		if shown == PIN {
 			t.memory.refuse(old, left)
+		} else {
+			t.memory.refusePUK(old, left)
 		}
 		return &PINError{Serial: t.info.Serial, PUK: shown == PUK, Left: left}
 	case status(err) == swConditions:
 		return fmt.Errorf("%w: the stick demands more of it (%w)", ErrNewSecret, err)
 	case err == nil && reference == refPIN:
 		t.memory.learn(next)
+	case err == nil:
+		t.memory.refusePUK(nil, 0)
 	}
 	return err
 }

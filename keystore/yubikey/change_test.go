@@ -4,6 +4,7 @@ package yubikey_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -154,6 +155,7 @@ func TestPUKBlockedIsToldApart(t *testing.T) {
 				t.Errorf("PIN blocked: %v, asked %q", err, p.asked)
 			}
 			for left := 2; left >= 0; left-- {
+				p.answers[yubikey.PUK] = fmt.Sprintf("0000000%d", left)
 				err := stick.Unblock(t.Context())
 				wrong, ok := errors.AsType[*yubikey.PINError](err)
 				if !ok || !wrong.PUK || wrong.Left != left || errors.Is(err, yubikey.ErrPUKBlocked) != (left == 0) {
@@ -220,5 +222,51 @@ func TestWrongPINIsNotTriedAgainByChange(t *testing.T) {
 	}
 	if hardware.PINTries() != 2 {
 		t.Errorf("%d tries left", hardware.PINTries())
+	}
+}
+
+// TestWrongPUKIsNotTriedAgain holds a PUK that a file gives to one try: three spend it
+// for good, and a blocked PIN with it.
+func TestWrongPUKIsNotTriedAgain(t *testing.T) {
+	for firmware, serial := range all {
+		for name, do := range map[string]func(*yubikey.Stick, *testing.T) error{"change": changePUK, "unblock": unblock} {
+			t.Run(firmware+" "+name, func(t *testing.T) {
+				hardware := plug(t, serial)
+				p := &person{answers: map[string]string{yubikey.PUK: "00000000", yubikey.NewPUK: newPUK, yubikey.NewPIN: newPIN}}
+				stick := open(t, p, 0)
+				for round := range 3 {
+					err := do(stick, t)
+					wrong, ok := errors.AsType[*yubikey.PINError](err)
+					if !ok || !wrong.PUK || wrong.Left != 2 || wrong.Again != (round > 0) || !errors.Is(err, yubikey.ErrPUK) {
+						t.Errorf("round %d: %v", round, err)
+					}
+				}
+				if hardware.PUKTries() != 2 || len(p.asked) != 5 { // the PUK, the new one twice, and the PUK twice again
+					t.Errorf("%d tries left, asked %q", hardware.PUKTries(), p.asked)
+				}
+				p.answers[yubikey.PUK] = rightPUK
+				if err := do(stick, t); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// TestNewPUKMayBeOneThatWasWrong tells a PUK that was wrong from one that is.
+func TestNewPUKMayBeOneThatWasWrong(t *testing.T) {
+	plug(t, alice)
+	p := &person{answers: map[string]string{yubikey.PUK: newPUK, yubikey.NewPUK: newPUK, yubikey.NewPIN: newPIN}}
+	stick := open(t, p, 0)
+	if err := stick.Unblock(t.Context()); !errors.Is(err, yubikey.ErrPUK) {
+		t.Fatalf("got %v", err)
+	}
+	p.answers[yubikey.PUK] = rightPUK
+	if err := stick.ChangePUK(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.answers[yubikey.PUK] = newPUK
+	if err := stick.Unblock(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

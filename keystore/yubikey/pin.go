@@ -8,14 +8,16 @@ import (
 	"sync"
 )
 
-// A memory is what a session knows of one stick's PIN. It outlives the
+// A memory is what a session knows of one stick's PIN and PUK. It outlives the
 // connection: a stick may be pulled out and come back.
 type memory struct {
-	mu     sync.Mutex
-	pin    []byte // the right one
-	wrong  []byte // the one that was wrong
-	left   int    // tries after that
-	closed bool
+	mu      sync.Mutex
+	pin     []byte // the right one
+	wrong   []byte // the one that was wrong
+	left    int    // tries after that
+	puk     []byte // the PUK that was wrong
+	pukLeft int
+	closed  bool
 }
 
 // right returns a copy of the PIN that was right, or nil.
@@ -56,13 +58,32 @@ func (m *memory) refused(pin []byte) (left int, ok bool) {
 	return m.left, m.wrong != nil && bytes.Equal(m.wrong, pin)
 }
 
+// refusePUK remembers that a PUK was wrong; nil, that none is known to be.
+func (m *memory) refusePUK(puk []byte, left int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.puk)
+	m.puk, m.pukLeft = nil, left
+	if !m.closed {
+		m.puk = bytes.Clone(puk)
+	}
+}
+
+// refusedPUK tells whether a PUK was wrong before, and the tries left then.
+func (m *memory) refusedPUK(puk []byte) (left int, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pukLeft, m.puk != nil && bytes.Equal(m.puk, puk)
+}
+
 // forget overwrites what is remembered, for ever.
 func (m *memory) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.pin)
-	clear(m.wrong)
-	m.pin, m.wrong, m.closed = nil, nil, true
+	for _, secret := range [][]byte{m.pin, m.wrong, m.puk} {
+		clear(secret)
+	}
+	m.pin, m.wrong, m.puk, m.closed = nil, nil, nil, true
 }
 
 // wantsPIN tells whether the card wants the PIN now, by the policy.

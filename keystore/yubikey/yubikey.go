@@ -11,7 +11,7 @@
 // is closed, and other programs wait that long; within it a PIN is asked for
 // once a stick, however many signatures follow, and is overwritten at its end
 // (the copies that the card library makes are the garbage collector's). A PIN
-// that was wrong is never tried again, so that a PIN from a file costs one try.
+// or PUK that was wrong is not tried again, so that one from a file costs one try.
 //
 // What a signature is for is shown before the touch is waited for. The wait
 // ends with its context, although a card cannot be interrupted: the answer to
