@@ -139,7 +139,7 @@ func clipBytes(b []byte) []byte { return b[:min(len(b), 32)] }
 // stick's firmware.
 func Weak(p *Proof, key *tuf.Key) string {
 	fixed := Version{Major: 5, Minor: 7}
-	if strings.HasSuffix(p.FormFactor, "Bio") {
+	if strings.Contains(p.FormFactor, ", Bio") {
 		fixed.Patch = 2
 	}
 	if algorithm := key.Algorithm(); algorithm != "p256" && algorithm != "p384" || p.Firmware.Compare(fixed) >= 0 {

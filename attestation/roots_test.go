@@ -173,6 +173,7 @@ func TestWeak(t *testing.T) {
 		{"Ed25519, wherever", edwards, Version{5, 4, 3}, "", false},
 		{"a Bio with 5.7.1", p256, Version{5, 7, 1}, "USB-C keychain, Bio", true},
 		{"a Bio with 5.7.2", p256, Version{5, 7, 2}, "USB-A keychain, Bio", false},
+		{"a Bio of FIPS with 5.7.1", p256, Version{5, 7, 1}, formFactor(0x87), true},
 	} {
 		words := Weak(&Proof{Serial: 4711, Firmware: test.firmware, FormFactor: test.form}, test.key)
 		if (words != "") != test.weak || test.weak && (!strings.Contains(words, "YSA-2024-03") || !strings.Contains(words, "4711") || strings.Contains(words, "\n")) {
