@@ -60,7 +60,7 @@ func (a *app) keyring() (*keyring, error) {
 	return &keyring{
 		app:     a,
 		store:   a.keyStore(),
-		session: yubikey.NewSession(yubikey.Config{Asker: asker, Wait: max(a.secrets.wait, 0), AllowFactoryPIN: a.secrets.allowFactoryPIN}),
+		session: yubikey.NewSession(yubikey.Config{Asker: asker, Wait: a.patienceWithHolder(), AllowFactoryPIN: a.secrets.allowFactoryPIN}),
 		asker:   asker,
 		phrases: &prompter{app: a, given: phrases},
 		open:    map[string]tuf.Signer{},

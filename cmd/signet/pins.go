@@ -286,3 +286,15 @@ func (a *app) patience() time.Duration {
 	}
 	return 0
 }
+
+// patienceWithHolder is how long to wait for a YubiKey that another program holds, as
+// yubikey.Config has it.
+func (a *app) patienceWithHolder() time.Duration {
+	switch {
+	case a.secrets.wait < 0: // not said
+		return 0
+	case a.secrets.wait == 0:
+		return -1
+	}
+	return a.secrets.wait
+}

@@ -146,6 +146,28 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// Zero is an answer, too: a stick that is held is not waited for.
+func TestPatienceWithAStickThatIsHeld(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want time.Duration // as yubikey.Config has it
+	}{
+		{nil, 0},
+		{[]string{"--wait-for-yubikey", "90s"}, 90 * time.Second},
+		{[]string{"--wait-for-yubikey", "0"}, -1},
+	} {
+		a := atNoTerminal(t)
+		cmd := &cobra.Command{}
+		a.waitFlag(cmd)
+		if err := cmd.ParseFlags(test.args); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.patienceWithHolder(); got != test.want {
+			t.Errorf("%q: got %s, want %s", test.args, got, test.want)
+		}
+	}
+}
+
 // A person who mistypes a PIN is asked again while tries are left; a file is not
 // read again, since each wrong PIN costs a try.
 func TestRetry(t *testing.T) {
