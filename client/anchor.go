@@ -47,6 +47,10 @@ type Anchor struct {
 	// Hardware demands that the keys of root and targets, and of signers if it says
 	// so, be attested to have been made on a YubiKey; nil demands nothing.
 	Hardware *attestation.Demand `json:"hardware,omitempty"`
+	// MaxStale is by how much timestamp and snapshot may have expired where an answer
+	// comes from local state or from a folder, on machines that a network does not
+	// reach; 0: not at all. It is what a freeze by whoever carries the files may last.
+	MaxStale Duration `json:"maxStale,omitempty"`
 	// Require are the signers who must each vouch for a digest, known by their keys.
 	Require []Voice `json:"require,omitempty"`
 }
@@ -102,6 +106,9 @@ func (a *Anchor) Check() error {
 		if err := a.Hardware.Check(); err != nil {
 			return fmt.Errorf("hardware: %w", err)
 		}
+	}
+	if a.MaxStale < 0 {
+		return errors.New("maxStale is below zero")
 	}
 	return checkVoices(a.Require)
 }

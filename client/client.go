@@ -78,6 +78,8 @@ func New(config Config) *Client {
 type Options struct {
 	// Offline answers from local state alone, while that has not expired.
 	Offline bool
+	// From answers out of a folder that Export wrote, in place of a server.
+	From string
 	// Anchor is used in place of the one that Config.Anchors holds for the name.
 	Anchor *Anchor
 }

@@ -20,10 +20,12 @@ func (c *Client) verify(ctx context.Context, image tuf.Image, options Options) (
 			decision = &Decision{}
 			err := decision.decide(ctx, x, image)
 			decision.read(x)
+			decision.Stale = Duration(staleFor(x.trusted, c.config.Now()).Truncate(time.Second))
 			return err
 		})
 	}
 	decision.Image, decision.Repository, decision.Offline = image.String(), image.Repository, options.Offline
+	decision.From = options.From
 	if decision.Tag == "" {
 		decision.Tag = image.Tag
 	}

@@ -26,6 +26,8 @@ type Decision struct {
 	Versions   map[string]int64 `json:"versions,omitempty"`  // of every role that was read
 	Expires    *time.Time       `json:"expires,omitempty"`   // until when the answer holds: the earliest expiry of what was read
 	Offline    bool             `json:"offline"`             // answered from local state alone
+	From       string           `json:"from,omitempty"`      // the folder that it was answered from
+	Stale      Duration         `json:"stale,omitempty"`     // how long ago timestamp or snapshot expired, where the anchor's MaxStale lets that pass
 
 	// Annotations are what the publisher added to the target.
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -46,6 +48,8 @@ type View struct {
 	Attestations map[string][]string `json:"attestations,omitempty"` // by key ID, of root's and targets' keys and of signers'; not judged here
 	Expires      time.Time           `json:"expires"`                // the earliest expiry of all roles
 	Offline      bool                `json:"offline"`
+	From         string              `json:"from,omitempty"`  // the folder that it was read from
+	Stale        Duration            `json:"stale,omitempty"` // how long ago timestamp or snapshot expired
 }
 
 // A RoleView is one role of a repository.

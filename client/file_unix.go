@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// nonblocking has the opening of a pipe not wait for whoever writes to it.
+const nonblocking = syscall.O_NONBLOCK
+
 // openToOthers tells whether anyone but the owner has rights on a file.
 func openToOthers(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
 

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// nonblocking is nothing here: there are no pipes in folders.
+const nonblocking = 0
+
 // openToOthers is false: rights are not in the mode here, and the folder, in the
 // user's own profile, is what keeps others out.
 func openToOthers(fs.FileInfo) bool { return false }

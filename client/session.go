@@ -41,8 +41,13 @@ func (c *Client) ask(ctx context.Context, repository string, options Options, q 
 		return err
 	}
 	s := session{client: c, repository: repository, anchor: anchor, path: path, question: q, token: c.token}
-	if options.Offline {
-		return s.offline(ctx)
+	switch {
+	case options.From != "" && options.Offline:
+		return errors.New("what is asked of a folder is not asked offline: it is one or the other")
+	case options.From != "":
+		return s.fromFolder(ctx, options.From)
+	case options.Offline:
+		return s.stale(func() error { return s.offline(ctx) })
 	}
 	return s.online(ctx)
 }
@@ -56,6 +61,7 @@ type session struct {
 	question   question
 	token      func(address, ca string) string
 	at         time.Time // judge expiries by this time rather than by the clock; zero: by the clock
+	late       bool      // timestamp and snapshot may have expired: at is earlier than it is
 	lacking    *[]string // note here what the demand for hardware refuses, and go on; nil: refuse
 }
 
@@ -115,12 +121,17 @@ type stateError struct{ err error }
 func (e *stateError) Error() string { return e.err.Error() }
 func (e *stateError) Unwrap() error { return e.err }
 
-// server asks one server, again when another process saved first.
+// server asks one server.
 func (s *session) server(ctx context.Context, address string) error {
 	r, err := s.client.remote(address, s.anchor.CA, s.anchor.PlainHTTP, s.token(address, s.anchor.CA))
 	if err != nil {
 		return err
 	}
+	return s.attempts(ctx, r)
+}
+
+// attempts asks r, again when another process saved first.
+func (s *session) attempts(ctx context.Context, r *remote) error {
 	for range freeTries {
 		if err := s.try(ctx, r, false); !errors.Is(err, errMoved) {
 			return err
@@ -205,6 +216,11 @@ func (s *session) answer(ctx context.Context, x *Update) error {
 	}
 	if err := s.question(ctx, x); err != nil {
 		return err
+	}
+	if s.late {
+		if err := s.inDate(x); err != nil {
+			return err
+		}
 	}
 	return x.trusted.CheckExpiry(s.clock())
 }

@@ -13,13 +13,15 @@ import (
 func (c *Client) view(ctx context.Context, repository string, options Options) (*View, error) {
 	var view *View
 	err := c.ask(ctx, repository, options, func(ctx context.Context, x *Update) (err error) {
-		view, err = newView(ctx, x, repository)
+		if view, err = newView(ctx, x, repository); err == nil {
+			view.Stale = Duration(staleFor(x.trusted, c.config.Now()).Truncate(time.Second))
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	view.Offline = options.Offline
+	view.Offline, view.From = options.Offline, options.From
 	return view, nil
 }
 
