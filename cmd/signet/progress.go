@@ -8,6 +8,9 @@ import (
 	"golang.org/x/term"
 )
 
+// progressWidth fits every terminal: a line that wraps could not be wiped.
+const progressWidth = 76
+
 // A progress is one line at the bottom of a terminal that says how far a command
 // has come. Whatever else is written to stderr takes its place, and it comes back
 // with the next step. Elsewhere than at a terminal nothing is shown.
@@ -46,8 +49,8 @@ func (p *progress) step(doing string, done, all int, what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wipe()
-	// Cut off, since a line that wraps cannot be wiped.
-	fmt.Fprint(p.raw, clean(clip(fmt.Sprintf("%s %d of %d: %s", doing, done, all, what), 70)))
+	line := []rune(clean(fmt.Sprintf("%s %d of %d: %s", doing, done, all, what)))
+	fmt.Fprint(p.raw, string(line[:min(len(line), progressWidth)]))
 	p.shown = true
 }
 
@@ -61,7 +64,7 @@ func (p *progress) Write(text []byte) (int, error) {
 
 func (p *progress) wipe() {
 	if p.shown {
-		fmt.Fprint(p.raw, "\r\x1b[K")
+		fmt.Fprintf(p.raw, "\r%*s\r", progressWidth, "")
 		p.shown = false
 	}
 }
