@@ -301,6 +301,24 @@ func (c *current) otherMeanings(role string, targets *tuf.Targets) []string {
 	return warnings
 }
 
+// overruled warns of tags that role is about to sign, and that go on to mean what a
+// role ahead of it says.
+func (c *current) overruled(role string, targets *tuf.Targets, tags []TagTarget) []string {
+	if len(c.names) < 2 {
+		return nil
+	}
+	then := c.with(role, targets)
+	entries := then.entries()
+	var warnings []string
+	for _, tag := range tags {
+		is, by := then.meaning(tuf.TagPath(c.repository, tag.Tag), entries)
+		if is != tag.Target.Digest && by != "" {
+			warnings = append(warnings, fmt.Sprintf("the tag %s goes on to mean %s: %s is asked ahead of %s", tag.Tag, is, by, role))
+		}
+	}
+	return warnings
+}
+
 // entries are the digests of all tags' paths, by role.
 func (c *current) entries() map[string]map[string]string {
 	all := map[string]map[string]string{}

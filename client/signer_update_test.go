@@ -105,6 +105,11 @@ func TestUpdateSignerSaysWhatIsLost(t *testing.T) {
 	b.signAs(p, "first", "v1", "first", alice)
 	b.signAs(p, "first", "w1", "w", alice)
 	b.trusts("v1", "first")
+	again := b.signRequest("v1", "again")
+	again.Role, again.Signers = "second", []tuf.Signer{bob}
+	if d, err := p.PrepareSign(t.Context(), again); err != nil || len(d.Change.Warnings) != 1 || !strings.HasSuffix(d.Change.Warnings[0], ": first is asked ahead of second") {
+		t.Errorf("%+v, %v", d, err)
+	}
 	for _, step := range []struct {
 		name, want string
 		r          UpdateSignerRequest

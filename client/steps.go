@@ -130,6 +130,7 @@ func (p *Publisher) buildSign(ctx context.Context, cur *current, role string, r 
 	if len(tuf.Diff(d.oldTargets, d.targets)) == 0 && !slices.Contains(cur.expired, role) {
 		return nil, nil // it is signed already
 	}
+	d.warnings = append(d.warnings, cur.overruled(role, d.targets, r.Tags)...)
 	return []*draft{d}, nil
 }
 

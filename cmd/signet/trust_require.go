@@ -39,15 +39,6 @@ func readVoices(given []string) ([]client.Voice, error) {
 	return voices, nil
 }
 
-// voiceNames lists the signers whom an anchor requires.
-func voiceNames(voices []client.Voice) string {
-	names := make([]string, len(voices))
-	for i, voice := range voices {
-		names[i] = voice.Name
-	}
-	return strings.Join(names, ", ")
-}
-
 // voiceKeys says by which keys the signers are known.
 func voiceKeys(voices []client.Voice) string {
 	list := make([]string, len(voices))
