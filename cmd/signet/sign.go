@@ -107,7 +107,13 @@ func (a *app) sign(ctx context.Context, images []tuf.Image, notes map[string]str
 	if err != nil {
 		return err
 	}
+	return a.signAll(ctx, ring, jobs, f, life)
+}
+
+// signAll prepares and shows all, asks once, and publishes.
+func (a *app) signAll(ctx context.Context, ring *keyring, jobs []*signJob, f signFlags, life map[string]time.Duration) error {
 	var hand []foundKey
+	var err error
 	complete := len(f.keys) > 0 || a.propose != nil // nobody says which keys are lacking then
 	if complete {
 		hand, err = ring.atHand(ctx, f.keys)

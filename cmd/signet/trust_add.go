@@ -20,6 +20,7 @@ func newTrustAdd(a *app) *cobra.Command {
 	var rootKeys, servers, require []string
 	var caFile string
 	var replace bool
+	var stale string
 	var hardware hardwareFlags
 	cmd := &cobra.Command{
 		Use:   "add PATTERN --root-key KEYID|FILE|PEM... --server URL",
@@ -53,6 +54,7 @@ signed root; that is checked offline, too.`,
 	flags.StringVar(&caFile, "ca", "", "PEM `file` of the only authorities that may vouch for the servers")
 	flags.Int64Var(&anchor.MinRoot, "min-root", 0, "the lowest root `version` that is accepted")
 	flags.Int64Var(&anchor.MinTargets, "min-targets", 0, "the lowest targets `version` that is accepted")
+	flags.StringVar(&stale, "max-stale", "", "on machines without a network, take metadata that expired up to so long ago, such as `30d` (verify --offline and --from; every answer says so)")
 	flags.StringArrayVar(&require, "require", nil, requireUsage)
 	flags.BoolVar(&anchor.PlainHTTP, "allow-http", false, "allow http:// to other than this machine")
 	flags.BoolVar(&replace, "replace", false, "replace the anchor for this very pattern, if there is one")
@@ -67,6 +69,13 @@ signed root; that is checked offline, too.`,
 		}
 		if anchor.Require, err = readVoices(require); err != nil {
 			return err
+		}
+		if stale != "" {
+			late, err := parseLife(stale)
+			if err != nil {
+				return usagef("--max-stale: %v", err)
+			}
+			anchor.MaxStale = client.Duration(late)
 		}
 		anchor.Pattern = pattern
 		for _, key := range rootKeys {

@@ -19,7 +19,7 @@ import (
 // verifyFlags are verify's own flags.
 type verifyFlags struct {
 	quiet, offline, compare, firstUse bool
-	ca                                string
+	ca, from                          string
 	registry                          registryFlags
 }
 
@@ -47,11 +47,15 @@ Exit status: 0 all are trusted, 3 one is not, 1 it could not be found out for on
 	f := cmd.Flags()
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "print the pinned references only, and nothing unless all are trusted")
 	f.BoolVar(&flags.offline, "offline", false, "answer from what was verified before, while that has not expired")
+	f.StringVar(&flags.from, "from", "", "answer out of the `folder` that signet export wrote, without asking a server")
 	f.BoolVar(&flags.compare, "compare", false, "also ask the registry what it serves; 3 is the answer when that differs")
 	f.BoolVar(&flags.firstUse, "trust-on-first-use", false, "for a name without an anchor, trust what the server shows now, and remember it")
 	f.StringVar(&flags.ca, "ca", "", "with --trust-on-first-use: PEM `file` of the only authorities that may vouch for the server")
 	flags.registry.add(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
+		if flags.from != "" && (flags.offline || flags.firstUse) {
+			return usagef("--from says where the metadata is read: neither --offline nor --trust-on-first-use goes with it")
+		}
 		images := make([]tuf.Image, len(args))
 		for i, arg := range args { // all are read first, so that a typing error asks nobody anything
 			var err error
@@ -114,6 +118,7 @@ func (a *app) decide(ctx context.Context, verifier *client.Client, image tuf.Ima
 	if err != nil {
 		return undecided(err)
 	}
+	options.From = flags.from
 	if flags.firstUse && !flags.offline {
 		if err := a.firstUse(ctx, verifier, image, flags.ca); err != nil {
 			return undecided(err)
@@ -218,6 +223,12 @@ func (a *app) explain(d *client.Decision) string {
 	}
 	if d.Expires != nil {
 		fmt.Fprintf(&b, ", good until %s (%s)", stamp(*d.Expires), until(a.now(), *d.Expires))
+	}
+	if d.From != "" {
+		fmt.Fprintf(&b, ", out of %s", d.From)
+	}
+	if d.Stale > 0 {
+		fmt.Fprintf(&b, ", STALE: what says that it is current expired %s ago", about(time.Duration(d.Stale)))
 	}
 	if d.Offline {
 		b.WriteString(", from local state")
