@@ -4,6 +4,7 @@
 //	who asks        names.go (is that a name at all?), limit.go (how often?), auth.go (with which token?)
 //	read            read.go: files as they were published, with caching headers
 //	publish         publish.go: check all with tuf, have the signer sign, one transaction
+//	propose         propose.go, proposals.go: publishes that wait for signatures
 //	refresh         refresh.go: in the background, ahead of expiry; prune.go
 //	recover         recover.go: finish what was signed when a server died
 //	tell            handle.go (problems, RFC 9457), info.go, health.go, metrics.go

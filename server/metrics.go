@@ -20,6 +20,7 @@ type metrics struct {
 	requests   *prometheus.CounterVec
 	seconds    *prometheus.HistogramVec
 	publishes  *prometheus.CounterVec
+	proposals  *prometheus.CounterVec
 	refreshes  *prometheus.CounterVec
 	races      prometheus.Counter
 	recoveries prometheus.Counter
@@ -47,6 +48,9 @@ func newMetrics(version string) *metrics {
 		publishes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signet_publishes_total", Help: "Publishes by result: ok, or the name of the problem.",
 		}, []string{"result"}),
+		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signet_proposals_total", Help: "What was done to proposals, by action (propose, sign, withdraw) and result: ok, or the name of the problem.",
+		}, []string{"action", "result"}),
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signet_refreshes_total", Help: "Refreshes of timestamps by result: ok, or the name of the problem.",
 		}, []string{"result"}),
@@ -78,14 +82,14 @@ func newMetrics(version string) *metrics {
 	unmet := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "signet_hardware_unmet", Help: "Repositories whose keys do not meet the demand for hardware that holds for their names.",
 	}, func() float64 { return float64(m.unmet.count()) })
-	m.registry.MustRegister(unmet, m.oldest, m.expiring, m.requests, m.seconds, m.publishes, m.refreshes, m.races, m.recoveries, info, failing,
+	m.registry.MustRegister(unmet, m.oldest, m.expiring, m.requests, m.seconds, m.publishes, m.proposals, m.refreshes, m.races, m.recoveries, info, failing,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func (m *metrics) request(route, method string, status int, took time.Duration) {
 	switch method {
-	case "GET", "HEAD", "POST":
+	case "GET", "HEAD", "POST", "DELETE":
 	default:
 		method = "other" // a client may send any word
 	}
@@ -94,6 +98,10 @@ func (m *metrics) request(route, method string, status int, took time.Duration) 
 }
 
 func (m *metrics) publish(err error) { m.publishes.WithLabelValues(result(err)).Inc() }
+
+func (m *metrics) proposal(action string, err error) {
+	m.proposals.WithLabelValues(action, result(err)).Inc()
+}
 
 func (m *metrics) refresh(repository string, err error) {
 	if errors.Is(err, tuf.ErrNotFound) {

@@ -56,7 +56,7 @@ func checkPath(raw string) (string, error) {
 		}
 		return path, checkName(rest[:slash])
 	}
-	for _, prefix := range []string{"/v1/publish/", "/v1/online-keys/", "/v1/repositories/", "/v1/history/"} {
+	for _, prefix := range []string{"/v1/publish/", "/v1/online-keys/", "/v1/repositories/", "/v1/history/", "/v1/proposals/"} {
 		if name, ok := strings.CutPrefix(path, prefix); ok {
 			return path, checkName(name)
 		}

@@ -117,6 +117,16 @@ func TestOpenAPIAnswers(t *testing.T) {
 	}
 	stale := strings.Replace(string(publish), `"version":2`, `"version":9`, 1)
 	reader := h.Token(t, []string{api.ScopeRead}, "other.example/**")
+	propose, err := json.Marshal(api.ProposalRequest{
+		Files: api.NewPublishRequest([]tuf.File{next}).Files, Intent: json.RawMessage(`{"kind":"sign"}`), Note: "1.0",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := tuf.ProposalID(app, []tuf.File{next})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		method, route, path, token, body string
 		status                           int
@@ -129,6 +139,14 @@ func TestOpenAPIAnswers(t *testing.T) {
 		{"GET", "/v1/server", api.ServerPathOf("App"), "", "", 400},
 		{"GET", "/v1/token", api.TokenPath, h.AdminToken, "", 200},
 		{"GET", "/v1/token", api.TokenPath, "", "", 401},
+		{"POST", "/v1/proposals/{repository}", api.ProposalsPath(app), h.AdminToken, string(propose), 201},
+		{"POST", "/v1/proposals/{repository}", api.ProposalPath(app, id), h.AdminToken, string(propose), 200},
+		{"POST", "/v1/proposals/{repository}", api.ProposalsPath(app), h.AdminToken, "[]", 400},
+		{"POST", "/v1/proposals/{repository}", api.ProposalsPath(app), h.AdminToken, stale, 422},
+		{"GET", "/v1/proposals/{repository}", api.ProposalsPath(app), h.AdminToken, "", 200},
+		{"GET", "/v1/proposals/{repository}", api.ProposalPath(app, id), h.AdminToken, "", 200},
+		{"GET", "/v1/proposals/{repository}", api.ProposalsPath(app) + "?id=1", h.AdminToken, "", 400},
+		{"DELETE", "/v1/proposals/{repository}", api.ProposalPath(app, strings.Repeat("0", 64)), h.AdminToken, "", 404},
 		{"POST", "/v1/publish/{repository}", api.PublishPath(app), h.AdminToken, string(publish), 200},
 		{"POST", "/v1/publish/{repository}", api.PublishPath(app), h.AdminToken, stale, 422},
 		{"POST", "/v1/publish/{repository}", api.PublishPath(app), h.AdminToken, "[]", 400},

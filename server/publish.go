@@ -44,36 +44,15 @@ func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	size := r.ContentLength
-	if size < 0 {
-		size = s.config.MaxBody // it does not say
-	}
-	if size > s.config.MaxBody {
-		return fmt.Errorf("%w: at most %d bytes", api.ErrTooLarge, s.config.MaxBody)
-	}
-	leave, err := s.under.enter(r.Context(), token.ID, size)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	// The body comes first: who is slow to send it takes nobody's turn to work.
 	var body api.PublishRequest
-	if err := readBody(r, &body); err != nil {
-		return err
-	}
-	if len(body.Files) > api.MaxFiles {
-		return &tuf.Refusal{Repository: repository, Rule: tuf.RuleLimit, Clause: "Signet limits",
-			Detail: fmt.Sprintf("%d files in one publish, of which at most %d are taken", len(body.Files), api.MaxFiles)}
-	}
-	// What follows is not the client's time any more, but ours.
-	if err := http.NewResponseController(w).SetReadDeadline(start(publishQueue + publishWork + publishCommit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	free, err := s.slot(r.Context())
+	free, err := s.takeBody(w, r, token, &body)
 	if err != nil {
 		return err
 	}
 	defer free()
+	if len(body.Files) > api.MaxFiles {
+		return tooMany(repository, fmt.Sprintf("%d files in one publish, of which at most %d are taken", len(body.Files), api.MaxFiles))
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishWork)
 	defer cancel()
 	done, err := s.publish(ctx, token, repository, body.Metadata())
@@ -83,6 +62,38 @@ func (s *Server) postPublish(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.log.Info("published", "repository", repository, "generation", done.Generation, "versions", done.Versions, "token", token.ID)
 	return s.writeJSON(w, http.StatusOK, done)
+}
+
+// takeBody reads a body of up to the most bytes and waits for a place to work on it,
+// which done gives back.
+func (s *Server) takeBody(w http.ResponseWriter, r *http.Request, token Token, body any) (done func(), err error) {
+	size := r.ContentLength
+	if size < 0 {
+		size = s.config.MaxBody // it does not say
+	}
+	if size > s.config.MaxBody {
+		return nil, fmt.Errorf("%w: at most %d bytes", api.ErrTooLarge, s.config.MaxBody)
+	}
+	leave, err := s.under.enter(r.Context(), token.ID, size)
+	if err != nil {
+		return nil, err
+	}
+	// The body comes first: who is slow to send it takes nobody's turn to work.
+	if err := readBody(r, body); err != nil {
+		leave()
+		return nil, err
+	}
+	// What follows is not the client's time any more, but ours.
+	if err := http.NewResponseController(w).SetReadDeadline(start(publishQueue + publishWork + publishCommit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		leave()
+		return nil, err
+	}
+	free, err := s.slot(r.Context())
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return func() { free(); leave() }, nil
 }
 
 // slot waits for a place to work.
@@ -211,27 +222,36 @@ func mayPublish(token Token, head *Head) error {
 
 // check holds files to all rules. A new root is checked against the signer's keys.
 func (s *Server) check(ctx context.Context, repository string, head *Head, files []tuf.File) (*tuf.State, []tuf.File, error) {
+	rules, cur, err := s.rules(ctx, repository, head, files)
+	if err != nil {
+		return nil, nil, err
+	}
+	next, changed, err := tuf.CheckPublish(repository, cur, files, rules)
+	if err == nil {
+		err = demand(s.rule(repository).Hardware, repository, head, changed, rules.Now)
+	}
+	return next, changed, err
+}
+
+// rules returns what files are held to, and the state that they are to follow, nil for
+// none.
+func (s *Server) rules(ctx context.Context, repository string, head *Head, files []tuf.File) (tuf.PublishRules, *tuf.State, error) {
 	rule := s.rule(repository)
 	rules := tuf.PublishRules{Now: s.now(), Limits: s.config.Limits, MaxLife: s.maxLife(rule), RootKeys: rule.RootKeys, Floors: head.Floors}
 	if slices.ContainsFunc(files, func(f tuf.File) bool { return f.Role == tuf.RoleRoot }) {
 		keys, err := s.signer.OnlineKeys(ctx, repository)
 		if err != nil {
-			return nil, nil, signerError(err)
+			return rules, nil, signerError(err)
 		}
 		rules.Online = map[string][]*tuf.Key{}
 		for _, k := range keys {
 			rules.Online[k.Role] = append(rules.Online[k.Role], k.Key)
 		}
 	}
-	var cur *tuf.State
 	if head.Generation > 0 {
-		cur = &head.State
+		return rules, &head.State, nil
 	}
-	next, changed, err := tuf.CheckPublish(repository, cur, files, rules)
-	if err == nil {
-		err = demand(rule.Hardware, repository, head, changed, rules.Now)
-	}
-	return next, changed, err
+	return rules, nil, nil
 }
 
 // sign has the signer sign for next, and checks what came back.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/signet-trust/signet/server/api"
 	signerapi "github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -221,7 +222,8 @@ func dueTimes(root tuf.File, signed *signerapi.Signed, now time.Time) (due, erro
 // jitter returns d, less up to a fifth.
 func jitter(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
 
-// Prune deletes snapshots and timestamps that were replaced long ago.
+// Prune deletes snapshots and timestamps that were replaced long ago, and proposals
+// that have grown too old.
 func (s *Server) Prune(ctx context.Context) {
 	n, err := s.store.Prune(ctx, s.now().Add(-s.config.PruneAfter))
 	switch {
@@ -229,5 +231,12 @@ func (s *Server) Prune(ctx context.Context) {
 		s.log.Error("prune", "error", err)
 	case n > 0:
 		s.log.Info("pruned old snapshots and timestamps", "files", n)
+	}
+	n, err = s.store.PruneProposals(ctx, s.now().Add(-api.ProposalLife))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		s.log.Error("prune proposals", "error", err)
+	case n > 0:
+		s.log.Info("pruned old proposals", "proposals", n)
 	}
 }

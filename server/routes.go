@@ -33,6 +33,7 @@ func (s *Server) table() []route {
 		{"/v1/token", get, 0, short, 0, s.getToken},
 		{"/v1/publish/{repository:.+}", post, s.config.MaxBody, s.config.BodyWait, 2*publishQueue + publishWork + publishCommit, s.postPublish},
 		{"/v1/online-keys/{repository:.+}", post, api.MaxSmallBody, short, short, s.postOnlineKeys},
+		{"/v1/proposals/{repository:.+}", []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete}, s.config.MaxBody, s.config.BodyWait, 2*publishQueue + publishWork, s.proposals},
 		{"/v1/history/{repository:.+}", get, 0, short, short, s.getHistory},
 		{"/v1/expiring", get, 0, short, short, s.getExpiring},
 		{"/v1/repositories", get, 0, short, 0, s.getRepositories},

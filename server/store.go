@@ -36,6 +36,7 @@ type Store interface {
 	refreshStore
 	historyStore
 	expiringStore
+	proposalStore
 }
 
 // A Head is the current state of a repository.

@@ -44,3 +44,24 @@ func (s serverStore) Floors(ctx context.Context, repository string) (*server.Flo
 	floors, err := s.DB.Floors(ctx, repository)
 	return (*server.Floors)(floors), err
 }
+
+// Proposal converts what the database returns.
+func (s serverStore) Proposal(ctx context.Context, repository, id string) (*server.Proposal, error) {
+	proposal, err := s.DB.Proposal(ctx, repository, id)
+	return (*server.Proposal)(proposal), err
+}
+
+// Proposals converts what the database returns.
+func (s serverStore) Proposals(ctx context.Context, repository string) ([]server.Proposal, error) {
+	var list []server.Proposal
+	proposals, err := s.DB.Proposals(ctx, repository)
+	for _, proposal := range proposals {
+		list = append(list, server.Proposal(proposal))
+	}
+	return list, err
+}
+
+// PutProposal converts what the server sends.
+func (s serverStore) PutProposal(ctx context.Context, p server.Proposal) error {
+	return s.DB.PutProposal(ctx, store.Proposal(p))
+}

@@ -146,3 +146,23 @@ func (s faultyStore) TokenByHash(ctx context.Context, sha256 string, now time.Ti
 func (s faultyStore) Ping(ctx context.Context) error {
 	return run(ctx, s.faults, "Ping", func() error { return s.DB.Ping(ctx) })
 }
+
+func (s faultyStore) Proposal(ctx context.Context, repository, id string) (*server.Proposal, error) {
+	return through(ctx, s.faults, "Proposal", func() (*server.Proposal, error) {
+		proposal, err := s.DB.Proposal(ctx, repository, id)
+		return (*server.Proposal)(proposal), err
+	})
+}
+
+func (s faultyStore) Proposals(ctx context.Context, repository string) ([]server.Proposal, error) {
+	var list []server.Proposal
+	proposals, err := s.DB.Proposals(ctx, repository)
+	for _, proposal := range proposals {
+		list = append(list, server.Proposal(proposal))
+	}
+	return list, err
+}
+
+func (s faultyStore) PutProposal(ctx context.Context, p server.Proposal) error {
+	return run(ctx, s.faults, "PutProposal", func() error { return s.DB.PutProposal(ctx, store.Proposal(p)) })
+}
