@@ -39,6 +39,7 @@ type Timeouts struct {
 	Header  time.Duration // from the request to the answer's first byte; default 15 s
 	Body    time.Duration // for a body, beside one second for each 32 KiB it may have; default 10 s
 	First   time.Duration // for all roots of a server, while none is trusted yet; default 2 min
+	Busy    time.Duration // for a server that says it is asked too often, in all for each request; default none
 }
 
 func (t Timeouts) orDefault() Timeouts {
@@ -106,7 +107,7 @@ func (c *Client) View(ctx context.Context, repository string, options Options) (
 // root file, and returns an anchor that pins it from now on. It is trust on first
 // use: whoever answers now is believed, which the caller has to have asked for
 // in words. like gives Servers, CA, PlainHTTP
-// and Hardware; its pins are not read.
+// and what it demands; its pins are not read.
 func (c *Client) FirstUse(ctx context.Context, repository string, like Anchor) (*Anchor, error) {
 	return c.firstUse(ctx, repository, like)
 }

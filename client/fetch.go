@@ -110,10 +110,10 @@ type answer struct {
 	body   []byte
 }
 
-// do sends one request and reads at most max bytes of the answer. It follows no
+// once sends one request and reads at most max bytes of the answer. It follows no
 // redirect, asks for no compression and takes none. However slowly the server
 // drips, it ends in time.
-func (r *remote) do(ctx context.Context, method, path string, header http.Header, body []byte, max int64) (*answer, error) {
+func (r *remote) once(ctx context.Context, method, path string, header http.Header, body []byte, max int64) (*answer, error) {
 	allowed := r.timeouts.Connect + r.timeouts.Header + r.timeouts.Body + time.Duration((max+int64(len(body)))/(32<<10))*time.Second
 	ctx, cancel := context.WithTimeout(ctx, allowed)
 	defer cancel()

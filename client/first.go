@@ -218,7 +218,7 @@ func (c *Client) firstUse(ctx context.Context, repository string, like Anchor) (
 	if err := tuf.CheckRepository(repository); err != nil {
 		return nil, err
 	}
-	like = Anchor{Pattern: repository, Servers: like.Servers, CA: like.CA, PlainHTTP: like.PlainHTTP, Hardware: like.Hardware}
+	like = Anchor{Pattern: repository, Servers: like.Servers, CA: like.CA, PlainHTTP: like.PlainHTTP, Hardware: like.Hardware, Require: like.Require}
 	var errs []error
 	for _, address := range like.Servers {
 		root, version, err := c.newestRoot(ctx, repository, address, &like)

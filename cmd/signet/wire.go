@@ -90,7 +90,11 @@ func (a *app) publisher(ctx context.Context, repository string, ring *keyring, l
 	}
 	shared := a.shared
 	if shared == nil {
-		shared = client.New(a.clientConfig(anchors, servers))
+		config := a.clientConfig(anchors, servers)
+		if a.sharing { // many repositories ask more often than one does
+			config.Timeouts.Busy = 30 * time.Second
+		}
+		shared = client.New(config)
 	}
 	if a.sharing { // so that many repositories take one connection
 		a.shared = shared
