@@ -54,7 +54,7 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 	var lacking []string
 	s := session{client: p.Client, repository: repository, anchor: anchor, path: path, lacking: &lacking, token: func(string, string) string { return p.Server.Token }}
 	s.question = func(ctx context.Context, x *Update) (err error) {
-		if err := fresh(x, p.Client.config.Now()); err != nil && !p.Offline {
+		if err := fresh(x, p.Client.config.Now()); err != nil && !p.apart() {
 			return err
 		}
 		if cur, err = newCurrent(ctx, x, repository); err == nil && then != nil {
@@ -69,7 +69,7 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 		switch {
 		case err == nil:
 			cur.expired, cur.warnings = expired, append(cur.warnings, lacking...)
-			if p.Offline || then != nil {
+			if p.apart() || then != nil {
 				return cur, nil
 			}
 			floors, _, err := p.serverFloors(ctx, repository)
@@ -77,7 +77,7 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 				return nil, err
 			}
 			return cur, cur.raise(floors)
-		case !isExpired, !p.Offline && (e.Role == tuf.RoleTimestamp || e.Role == tuf.RoleSnapshot), len(expired) == maxExpired:
+		case !isExpired, !p.apart() && (e.Role == tuf.RoleTimestamp || e.Role == tuf.RoleSnapshot), len(expired) == maxExpired:
 			return nil, err
 		}
 		expired = append(expired, e.Role)
@@ -85,13 +85,24 @@ func (p *Publisher) read(ctx context.Context, repository string, anchor *Anchor,
 	}
 }
 
-// ask runs a session where this publisher reads from.
+// ask runs a session where this publisher reads from. What has expired is left to
+// read, and not to the anchor's MaxStale: nothing is taken for an answer yet.
 func (p *Publisher) ask(ctx context.Context, s *session) error {
-	if p.Offline {
+	switch {
+	case p.From != "":
+		r, end, err := s.client.folderRemote(p.From)
+		if err != nil {
+			return err
+		}
+		return errors.Join(s.attempts(ctx, r), end())
+	case p.Offline:
 		return s.offline(ctx)
 	}
 	return s.online(ctx)
 }
+
+// apart tells whether no server is asked.
+func (p *Publisher) apart() bool { return p.Offline || p.From != "" }
 
 // fresh refuses a timestamp or snapshot that has expired.
 func fresh(x *Update, now time.Time) error {

@@ -76,7 +76,7 @@ func (r *Review) checkOnline(ctx context.Context) error {
 		return nil
 	}
 	p := r.publisher
-	if p.Offline {
+	if p.apart() {
 		d.warnings = append(d.warnings, "it adds keys of the server's signer, for snapshot or timestamp, and without the server nothing here vouches for them: compare their IDs with what others see who approve it online")
 		return nil
 	}

@@ -48,6 +48,7 @@ type Compared struct {
 	New      bool             `json:"new"`                // there is no repository yet: nothing to compare with
 	Versions map[string]int64 `json:"versions,omitempty"` // of every role
 	Offline  bool             `json:"offline"`            // no server was asked
+	From     string           `json:"from,omitempty"`     // the folder that was, in place of what this machine remembers
 	Fresh    time.Time        `json:"fresh,omitzero"`     // until when the timestamp vouches for it; in the past: there may be newer
 	Seen     time.Time        `json:"seen,omitzero"`      // when this machine last verified any of it, to the minute or so
 }
@@ -156,7 +157,7 @@ func (r *Review) draft(role string) *draft {
 func (r *Review) base(ctx context.Context) (cur *current, err error) {
 	p, name := r.publisher, r.Proposal.Repository
 	r.step = step{repository: name}
-	r.Compared.Offline = p.Offline
+	r.Compared.Offline, r.Compared.From = p.apart(), p.From
 	if r.step.first, err = r.isFirst(ctx); err != nil {
 		return nil, err
 	}
@@ -170,7 +171,7 @@ func (r *Review) base(ctx context.Context) (cur *current, err error) {
 			r.step.created.MinRoot = root.version()
 		}
 		exists := false
-		if !p.Offline && root.version() == 1 {
+		if !p.apart() && root.version() == 1 {
 			if exists, err = p.exists(ctx, name); err != nil {
 				return nil, err
 			}
@@ -200,7 +201,7 @@ func (r *Review) base(ctx context.Context) (cur *current, err error) {
 // where the name was retired, with one that starts above all that there were.
 func (r *Review) isFirst(ctx context.Context) (bool, error) {
 	root := r.draft(tuf.RoleRoot)
-	if root == nil || root.version() == 1 || r.publisher.Offline {
+	if root == nil || root.version() == 1 || r.publisher.apart() {
 		return root != nil && root.version() == 1, nil
 	}
 	floors, retired, err := r.publisher.serverFloors(ctx, r.Proposal.Repository)
@@ -224,7 +225,7 @@ func (r *Review) settleState(cur *current) error {
 		stale = stale || d.version() <= is
 		if d.version() > is+1 {
 			return r.refuse(d.role, d.version(), tuf.RuleVersion, "it is built on version %d, where this machine knows version %d: %s",
-				d.version()-1, is, map[bool]string{true: "bring newer metadata here first", false: "nobody can publish it now"}[r.publisher.Offline])
+				d.version()-1, is, map[bool]string{true: "bring newer metadata here first", false: "nobody can publish it now"}[r.publisher.apart()])
 		}
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -625,4 +626,43 @@ func (o *office) editedRoot(p *api.Proposal, version int64) *api.Proposal {
 	q.ID, err = tuf.ProposalID(q.Repository, q.Metadata())
 	o.repo.must(err)
 	return &q
+}
+
+// TestApproveFrom compares with a folder that was carried to a machine without a
+// network: it is verified as a server's answers are, and never steps back.
+func TestApproveFrom(t *testing.T) {
+	o := newOffice(t)
+	o.board()
+	old, dir := t.TempDir(), t.TempDir()
+	export := func(to string) {
+		_, err := o.client().Export(t.Context(), appName, to, Options{})
+		o.repo.must(err)
+	}
+	export(old)
+	o.repo.sign("1.5", digestOf("more"))
+	export(dir)
+	proposal := o.propose(o.person(), signIntent("2.0", "two"), o.alice)
+	o.clock.Add(20 * day) // timestamp and snapshot have expired on the way
+	o.server.taken()
+	cave := o.person()
+	cave.From = dir
+	r, err := cave.Review(t.Context(), proposal)
+	if err != nil || !r.Compared.Offline || r.Compared.From != dir || !r.Compared.Fresh.Before(o.clock.Now()) || r.Intent != IntentAgrees || r.Compared.Versions["targets"] != 4 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	o.repo.must(errors.Join(r.Choose([]tuf.Signer{o.bob}), r.Approve(t.Context())))
+	if r.State != StateComplete {
+		t.Error(r.State)
+	}
+	if asked := o.server.taken(); len(asked) > 0 {
+		t.Errorf("a server was asked: %q", asked)
+	}
+	cave.From = old
+	if _, err := cave.Review(t.Context(), proposal); tuf.RuleOf(err) != tuf.RuleRollback {
+		t.Errorf("an older folder: %v", err)
+	}
+	cave.From = filepath.Join(dir, "nothing")
+	if _, err := cave.Review(t.Context(), proposal); err == nil || tuf.IsRefusal(err) {
+		t.Errorf("no folder: %v", err)
+	}
 }

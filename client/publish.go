@@ -149,7 +149,7 @@ func (p *Publisher) token(ctx context.Context) (*api.TokenInfo, error) {
 // onlineKeysOn are the keys for the next root: those that the signer holds now. When
 // no server is asked they are those that there are, or that were looked at before.
 func (p *Publisher) onlineKeysOn(ctx context.Context, cur *current) (map[string]*tuf.Key, error) {
-	if !p.Offline {
+	if !p.apart() {
 		return p.onlineKeys(ctx, cur.repository)
 	}
 	keys := map[string]*tuf.Key{}

@@ -31,6 +31,9 @@ type Publisher struct {
 	// Offline builds on, and compares with, what this machine remembers, without
 	// asking a server. It may have expired: Review.Compared says how old it is.
 	Offline bool
+	// From does so with a folder that Client.Export wrote, which is believed as little
+	// as a server, and remembered as after an answer of one.
+	From string
 	// SignAgain signs another content for a version that the journal says was signed
 	// here already, where otherwise a *SignedError is returned. Whoever kept the
 	// earlier signature may complete it.

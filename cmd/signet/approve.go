@@ -18,9 +18,9 @@ import (
 
 // approveFlags are approve's own flags.
 type approveFlags struct {
-	keys    []string
-	out     string
-	offline bool
+	keys  []string
+	out   string
+	apart apartFlags
 }
 
 func newApprove(a *app) *cobra.Command {
@@ -34,21 +34,21 @@ what the server, the file or its note say of it counts for nothing. The last
 signature publishes.
 
 Of a file, the signed one takes its place, or goes to --out and nothing is
-published. A machine without a network compares with what it remembers (--offline),
-and says how old that is.
+published. A machine without a network compares with a folder that signet export
+wrote (--from) or with what it remembers (--offline), and says how old that is.
 
 What was signed on this machine stands in a journal. Another content for the same
 version is refused, unless --sign-again asks for it.
 
 ` + keyHelp,
 		Example: `  signet approve registry.example.com/team/app 5f0c81d2a4b7
-  signet approve release.proposal --offline --key yk2`,
+  signet approve release.proposal --from /media/usb/metadata --key yk2`,
 		Args: cobra.RangeArgs(1, 2),
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this `KEY` (may be given several times; default: those at hand that are lacking)")
 	flags.StringVar(&f.out, "out", "", "write the signed proposal to this `file`, and publish nothing")
-	flags.BoolVar(&f.offline, "offline", false, "compare with what was verified before, without asking a server")
+	f.apart.add(cmd)
 	a.secretFlags(cmd)
 	a.yesFlag(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
@@ -81,7 +81,7 @@ func (a *app) approve(ctx context.Context, args []string, f approveFlags) error 
 		return err
 	}
 	defer ring.Close()
-	proposal, publisher, err := a.hear(ctx, ring, args, f.offline)
+	proposal, publisher, err := a.hear(ctx, ring, args, f.apart)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (a *app) approve(ctx context.Context, args []string, f approveFlags) error 
 		return a.printApproval(proposal, review, nil, nil)
 	}
 	if review.State == client.StateComplete {
-		if f.out != "" || f.offline {
+		if f.out != "" || f.apart.are() {
 			return a.handOn(ctx, publisher, proposal, review, nil, f)
 		}
 		return a.publishApproved(ctx, ring, proposal, review, nil)
@@ -130,7 +130,7 @@ func (a *app) approve(ctx context.Context, args []string, f approveFlags) error 
 // handOn writes or sends what was signed, and publishes what is complete.
 func (a *app) handOn(ctx context.Context, publisher *client.Publisher, proposal heard, review *client.Review, signed []string, f approveFlags) error {
 	switch {
-	case f.out != "" || f.offline || proposal.file != "" && review.State != client.StateComplete:
+	case f.out != "" || f.apart.are() || proposal.file != "" && review.State != client.StateComplete:
 		path := f.out
 		if path == "" {
 			path = proposal.file
@@ -294,12 +294,26 @@ func versionsOf(review *client.Review) string {
 	return clip(strings.Join(list, ", "), 300)
 }
 
-// offlinePublisher reads what this machine remembers, and asks no server.
-func (a *app) offlinePublisher(repository string) (*client.Publisher, error) {
+// apartFlags say what a machine without a network compares with.
+type apartFlags struct {
+	offline bool
+	from    string
+}
+
+func (f *apartFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.offline, "offline", false, "compare with what was verified before, without asking a server")
+	cmd.Flags().StringVar(&f.from, "from", "", "compare with the `folder` that signet export wrote, without asking a server")
+}
+
+// are tells whether no server is asked.
+func (f apartFlags) are() bool { return f.offline || f.from != "" }
+
+// apartPublisher reads what this machine remembers, or a folder, and asks no server.
+func (a *app) apartPublisher(f apartFlags) (*client.Publisher, error) {
 	anchors, err := a.anchors()
 	if err != nil {
 		return nil, err
 	}
 	return &client.Publisher{Client: client.New(a.clientConfig(anchors, client.Servers{})), WithReason: keystore.WithReason,
-		Offline: true, SignAgain: a.signAgain}, nil
+		Offline: f.offline, From: f.from, SignAgain: a.signAgain}, nil
 }

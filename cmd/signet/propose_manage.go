@@ -90,7 +90,7 @@ type shownNeed struct {
 }
 
 func newProposeShow(a *app) *cobra.Command {
-	var offline bool
+	var apart apartFlags
 	var out string
 	cmd := &cobra.Command{
 		Use:   "show REPO ID | FILE",
@@ -100,10 +100,10 @@ this machine has verified, and who has signed it. Nothing is signed. With --out 
 proposal goes to a file, for somebody without a network.`,
 		Args: cobra.RangeArgs(1, 2),
 	}
-	cmd.Flags().BoolVar(&offline, "offline", false, "compare with what was verified before, without asking a server")
+	apart.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "write the proposal to this `file`")
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
-		return a.review(ctx, args, offline, func(ring *keyring, _ *client.Publisher, proposal heard, review *client.Review) error {
+		return a.review(ctx, args, apart, func(ring *keyring, _ *client.Publisher, proposal heard, review *client.Review) error {
 			if out != "" {
 				if err := writeProposal(out, review.Proposal, false); err != nil {
 					return err
@@ -147,13 +147,13 @@ func newShown(review *client.Review) shown {
 }
 
 // review reads a proposal and reviews it, for do.
-func (a *app) review(ctx context.Context, args []string, offline bool, do func(*keyring, *client.Publisher, heard, *client.Review) error) error {
+func (a *app) review(ctx context.Context, args []string, apart apartFlags, do func(*keyring, *client.Publisher, heard, *client.Review) error) error {
 	ring, err := a.keyring()
 	if err != nil {
 		return err
 	}
 	defer ring.Close()
-	proposal, publisher, err := a.hear(ctx, ring, args, offline)
+	proposal, publisher, err := a.hear(ctx, ring, args, apart)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ so publish something else for them where that matters.`,
 				return err
 			}
 			defer ring.Close()
-			proposal, publisher, err := a.hear(ctx, ring, args, false)
+			proposal, publisher, err := a.hear(ctx, ring, args, apartFlags{})
 			if err != nil {
 				return err
 			}
@@ -229,7 +229,7 @@ wish that anybody may have written.
 			return err
 		}
 		defer ring.Close()
-		proposal, _, err := a.hear(ctx, ring, args, false)
+		proposal, _, err := a.hear(ctx, ring, args, apartFlags{})
 		if err != nil {
 			return err
 		}
@@ -305,7 +305,7 @@ else may be given, or REPO and ID.`,
 // signatures make of it.
 func (a *app) gather(ctx context.Context, ring *keyring, args []string) (heard, *client.Review, error) {
 	if len(args) == 2 && !isFile(args[0]) {
-		proposal, publisher, err := a.hear(ctx, ring, args, false)
+		proposal, publisher, err := a.hear(ctx, ring, args, apartFlags{})
 		if err != nil {
 			return heard{}, nil, err
 		}
@@ -315,7 +315,7 @@ func (a *app) gather(ctx context.Context, ring *keyring, args []string) (heard, 
 	var first heard
 	var all *client.Review
 	for _, path := range args {
-		proposal, publisher, err := a.hear(ctx, ring, []string{path}, false)
+		proposal, publisher, err := a.hear(ctx, ring, []string{path}, apartFlags{})
 		if err != nil {
 			return heard{}, nil, err
 		}

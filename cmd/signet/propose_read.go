@@ -24,23 +24,23 @@ const idDigits = 12
 const maxProposalFile = api.MaxBody + api.MaxSmallBody
 
 // hear reads the proposal that REPO ID, or FILE, names, and returns what reviews it.
-func (a *app) hear(ctx context.Context, ring *keyring, args []string, offline bool) (heard, *client.Publisher, error) {
+func (a *app) hear(ctx context.Context, ring *keyring, args []string, apart apartFlags) (heard, *client.Publisher, error) {
 	if len(args) == 1 {
 		proposal, err := readProposalFile(args[0])
 		if err != nil {
 			return heard{}, nil, err
 		}
-		publisher, err := a.reader(ctx, ring, proposal.Repository, offline)
+		publisher, err := a.reader(ctx, ring, proposal.Repository, apart)
 		return heard{proposal, args[0]}, publisher, err
 	}
 	name, err := repository(args[0])
 	if err != nil {
 		return heard{}, nil, err
 	}
-	if offline {
-		return heard{}, nil, usagef("--offline takes a FILE: proposals of %s are on the server", name)
+	if apart.are() {
+		return heard{}, nil, usagef("--offline and --from take a FILE: proposals of %s are on the server", name)
 	}
-	publisher, err := a.reader(ctx, ring, name, false)
+	publisher, err := a.reader(ctx, ring, name, apartFlags{})
 	if err != nil {
 		return heard{}, nil, err
 	}
@@ -55,9 +55,12 @@ func (a *app) hear(ctx context.Context, ring *keyring, args []string, offline bo
 	return heard{Proposal: proposal}, publisher, err
 }
 
-func (a *app) reader(ctx context.Context, ring *keyring, repository string, offline bool) (*client.Publisher, error) {
-	if offline {
-		return a.offlinePublisher(repository)
+func (a *app) reader(ctx context.Context, ring *keyring, repository string, apart apartFlags) (*client.Publisher, error) {
+	switch {
+	case apart.offline && apart.from != "":
+		return nil, usagef("--offline and --from exclude each other")
+	case apart.are():
+		return a.apartPublisher(apart)
 	}
 	return a.publisher(ctx, repository, ring, nil)
 }
@@ -155,8 +158,12 @@ func (a *app) compared(review *client.Review) string {
 	if !c.Offline {
 		return text + ", verified now"
 	}
-	text += ", as this machine remembers it"
-	if !c.Seen.IsZero() {
+	if c.From != "" {
+		text += ", as " + c.From + " says"
+	} else {
+		text += ", as this machine remembers it"
+	}
+	if !c.Seen.IsZero() && c.From == "" {
 		text += ", verified last " + until(a.now(), c.Seen.Add(-time.Second))
 	}
 	if c.Fresh.Before(a.now()) {
