@@ -51,12 +51,21 @@ func TestRetiredNameStartsAbove(t *testing.T) {
 		t.Error("its old keys went on publishing")
 	}
 
+	// What the signer still knows of it does not bring it back.
+	first, err := h.Store.File(t.Context(), app, tuf.RoleRoot, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := h.Server.Recover(t.Context(), app, []tuf.File{first}); moved || err == nil || !strings.Contains(err.Error(), "signet-signer retire") {
+		t.Errorf("recovered: %t, %v", moved, err)
+	}
+
 	bob := h.Publisher(t, app)
 	publisher := h.Token(t, []string{api.ScopePublish}, app)
 	if _, err := h.Client(publisher).Publish(t.Context(), app, again(t, bob, 2, 3)...); !errors.Is(err, api.ErrForbidden) {
 		t.Errorf("without the scope create: %v", err)
 	}
-	_, err := bob.Client.Publish(t.Context(), app, again(t, bob, 2, 3)...)
+	_, err = bob.Client.Publish(t.Context(), app, again(t, bob, 2, 3)...)
 	if !errors.Is(err, api.ErrSignerUnavailable) || !strings.Contains(err.Error(), "signet-signer retire") {
 		t.Errorf("while the signer knows the old one: %v", err)
 	}

@@ -34,17 +34,21 @@ func (s *Service) Retire(ctx context.Context, repository string, least map[strin
 	if err := checkFloors(repository, least); err != nil {
 		return nil, err
 	}
+	r, err := s.retireInTurn(ctx, repository, least)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.RotateOnlineKeys(ctx, repository)
+	return r, err
+}
+
+func (s *Service) retireInTurn(ctx context.Context, repository string, least map[string]int64) (*Retired, error) {
 	done, err := s.turn(ctx, repository)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	r, err := s.db.retire(ctx, repository, least, s.now().Unix())
-	if err != nil {
-		return nil, err
-	}
-	_, err = s.handOut(ctx, repository, true)
-	return r, err
+	return s.db.retire(ctx, repository, least, s.now().Unix())
 }
 
 // Raise moves what the signer holds of a repository above what clients have seen, by

@@ -14,7 +14,7 @@ func history() []mutation {
 		{"restored signer", "signer/retire.go", `timestamp_mark = MAX(timestamp_mark, excluded.timestamp_mark)`, `timestamp_mark = timestamp_mark`, []string{"signer.TestRaise"}, nil},
 
 		{"retired name", "signer/check.go", `mark := max(known.roles[file.Role].version, known.floors[file.Role])`, `mark := known.roles[file.Role].version`, []string{"signer.TestRetireKeepsTheFloor"}, nil},
-		{"retired name", "signer/retire.go", `_, err = s.handOut(ctx, repository, true)`, `_, err = s.handOut(ctx, repository, false)`, []string{"signer.TestRetireKeepsTheFloor"}, nil},
+		{"retired name", "signer/retire.go", `_, err = s.RotateOnlineKeys(ctx, repository)`, `_, err = s.OnlineKeys(ctx, repository)`, []string{"signer.TestRetireKeepsTheFloor"}, nil},
 		{"retired name", "server/store/publish.go", "			WHERE version_floor.repository = $1 AND version_floor.role = $2 AND version_floor.version >= $3", "			WHERE version_floor.repository = $1 AND version_floor.role = $2 AND version_floor.version < 0 AND $3 > 0", []string{"store.TestSQLite"}, nil},
 	}
 }
