@@ -120,7 +120,7 @@ func hardware() []mutation {
 		{"key said to be in hardware", "attestation/demand.go", `	if len(keys.Keys) != listed || listed == 0 {`, `	if false {`, []string{"attestation.TestDemandOfRootThatListsMore"}, nil},
 		{"demand for hardware passed by", "client/hardware.go", `	return a.Hardware.Root(repository, root, c.config.Now())`, `	return nil`, []string{"client.TestHardwareRules", "client.TestNewestRootIsDemanded"}, nil},
 		{"demand for hardware passed by", "client/hardware.go", `	return a.Hardware.Signer(repository, delegator, role, c.config.Now())`, `	return nil`, []string{"client.TestHardwareOfSigners"}, nil},
-		{"keys out of hardware, to a server that demands it", "server/publish.go", `		err = demand(rule.Hardware, repository, head, changed, rules.Now)
+		{"keys out of hardware, to a server that demands it", "server/publish.go", `		err = demand(s.rule(repository).Hardware, repository, head, changed, rules.Now)
 `, ``, []string{"server.TestHardwareIsDemanded", "server.TestHardwareOfANewRoot"}, nil},
 		{"keys out of hardware, to a server that demands it", "server/recover.go", `	return demand(rule.Hardware, repository, head, changed, rules.Now)`, `	_ = changed
 	return nil`, []string{"server.TestRecoverKeepsTheDemand"}, nil},
