@@ -110,6 +110,9 @@ func TestVoicesAgainstStolenTargetsKeys(t *testing.T) {
 			if o, d := m.verify(app + ":1.0"); o.exit != 3 || d.Trusted || (d.Rule != tuf.RuleVoice && d.Rule != tuf.RuleThreshold && d.Rule != tuf.RuleKeyID && d.Rule != tuf.RuleShape) {
 				t.Errorf("exit status %d, %+v, expected a refusal\n%s", o.exit, d, o.stderr)
 			}
+			if o, d := m.verify(app+":1.0", "--offline"); o.exit != 3 || d.Trusted {
+				t.Errorf("offline: exit status %d, %+v, expected a refusal", o.exit, d)
+			}
 			fresh := q.verifier(t, app, q.p.root, "--require", "qa="+q.qa.Key().ID(), "--require", "security="+q.security.Key().ID())
 			if o, d := fresh.verify(app + ":1.0"); o.exit != 3 || d.Trusted {
 				t.Errorf("one without state: exit status %d, %+v, expected a refusal", o.exit, d)
