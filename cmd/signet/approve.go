@@ -183,28 +183,43 @@ func (a *app) publishReviewed(ctx context.Context, publisher *client.Publisher, 
 		return err
 	}
 	if published.Anchor != nil {
-		if err := a.pinCreated(published, publisher.Server); err != nil {
+		if err := a.pinCreated(published, publisher); err != nil {
 			return err
 		}
 	}
 	return a.printApproval(proposal, review, signed, published)
 }
 
-// pinCreated makes this machine trust what a proposal created, and says by what
-// command others do.
-func (a *app) pinCreated(published *client.Published, server client.Server) error {
+// pinCreated makes this machine trust what a proposal created, where somebody signed
+// it here, and says by what command others do. Who only passed it on may have been
+// handed anybody's keys.
+func (a *app) pinCreated(published *client.Published, publisher *client.Publisher) error {
 	anchor := *published.Anchor
 	anchors, err := a.anchors()
 	if err != nil {
 		return err
 	}
-	if _, err := anchors.For(published.Repository); err != nil {
+	journal, err := publisher.Client.Journal(published.Repository)
+	if err != nil {
+		return err
+	}
+	signed := slices.ContainsFunc(published.Change.Files, func(file client.FileChange) bool {
+		return slices.ContainsFunc(journal, func(e client.JournalEntry) bool {
+			return e.Role == file.Role && e.Version == file.Version && e.SHA256 == file.SHA256
+		})
+	})
+	_, err = anchors.For(published.Repository)
+	switch {
+	case err == nil:
+	case !signed:
+		a.note("this machine does not trust it yet: nothing of it was signed here")
+	default:
 		if err := a.saveAnchor(anchor, false); err != nil {
 			return fmt.Errorf("%s was created, but could not be pinned on this machine: %w", published.Repository, err)
 		}
 		a.note("this machine trusts it from now on: %s", pins(anchor))
 	}
-	a.note("others trust it by: %s", trustCommandOf(anchor, server))
+	a.note("others trust it by: %s", trustCommandOf(anchor, publisher.Server))
 	return nil
 }
 
