@@ -39,7 +39,7 @@ an exported folder. Recover checks all of it, puts back the roots, targets and s
 files that the database lacks, and raises what the online keys hold above what was seen.
 What nobody has any more it lists: targets that readers have seen in a later version
 need a publisher's signature above that version, which is the next one that the server
-takes; or a root that rotates the online keys (signet rotate REPO snapshot, and
+takes; or a root that rotates the online keys (signet rotate REPO snapshot
 timestamp). Nothing else can help, and nothing is to be done on readers.
 
 Where the signer's own folder was put back as it was, with the machine say, it would sign
@@ -120,8 +120,8 @@ func (r *recovered) print(w io.Writer, output string) error {
 			fmt.Fprintf(w, "%s: put back %s\n", d.Repository, name)
 		}
 		for _, a := range d.Again {
-			fmt.Fprintf(w, "%s: a publisher must sign %s again, above version %d, which readers have seen (version %d is stored); or root rotates the online keys; nothing else can help\n",
-				d.Repository, a.Role, a.Seen, a.Stored)
+			fmt.Fprintf(w, "%s: a publisher must sign %s again, above version %d, which readers have seen (version %d is stored); or root rotates the online keys (signet rotate %s snapshot timestamp); nothing else can help\n",
+				d.Repository, a.Role, a.Seen, a.Stored, d.Repository)
 		}
 		if !d.Moved && len(d.PutBack) == 0 && len(d.Again) == 0 {
 			fmt.Fprintf(w, "%s: nothing is missing\n", d.Repository)
