@@ -175,11 +175,7 @@ func (b *bench) login() error {
 		return err
 	}
 	b.account = client.Server{URL: b.url, CA: string(b.ca), Token: strings.TrimSpace(string(token))}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
-	if b.publisher, err = tuf.NewSigner(private); err != nil {
+	if b.publisher, err = newKey(); err != nil {
 		return err
 	}
 	info, err := (&client.Publisher{Client: client.New(client.Config{StateDir: filepath.Join(b.dir, "publisher")}), Server: b.account}).Info(b.ctx)
@@ -191,6 +187,15 @@ func (b *bench) login() error {
 	}
 	b.account.Identity = info.Identity
 	return nil
+}
+
+// newKey makes a publisher's key in memory.
+func newKey() (tuf.Signer, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return tuf.NewSigner(private)
 }
 
 // publisherOf creates a repository and returns who can publish to it.
