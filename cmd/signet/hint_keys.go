@@ -61,7 +61,7 @@ func hintStick(err error) string {
 	case named:
 		return "have it let go as it says, then try again"
 	case errors.Is(err, yubikey.ErrBusy):
-		return "end the program that holds it (gpgconf --kill scdaemon, for one), then try again"
+		return "end the program that holds it (gpgconf --kill scdaemon, for one), or, while it blinks, pull it out and plug it in again; then try again"
 	case errors.Is(err, yubikey.ErrNoDaemon):
 		return "start it: systemctl start pcscd.socket (Debian: apt install pcscd)"
 	case errors.Is(err, yubikey.ErrNotAllowed):

@@ -99,7 +99,7 @@ func (a *app) stickFlags(cmd *cobra.Command, secrets ...string) {
 // waitFlag adds the flag that says how long to wait for a YubiKey that cannot be
 // talked to yet.
 func (a *app) waitFlag(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&a.secrets.wait, "wait-for-yubikey", -1, "wait this `long` for a YubiKey that is not plugged in, or that another program holds (default: 2m for one to be plugged in at a terminal, 10s for one that is held)")
+	cmd.Flags().DurationVar(&a.secrets.wait, "wait-for-yubikey", -1, "wait this `long` for a YubiKey that is not plugged in, or that another program holds (default: 2m for one to be plugged in at a terminal, 20s for one that is held)")
 	cmd.Flags().Lookup("wait-for-yubikey").DefValue = "0s" // said above
 }
 

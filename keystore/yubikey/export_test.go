@@ -1,6 +1,9 @@
 package yubikey
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // PullAfter has the session's sticks stop answering after so many commands of
 // our own that change something, as if they had been pulled out in between. It
@@ -38,3 +41,6 @@ func (f *failing) Raw(do func(wire) error) error {
 		})
 	})
 }
+
+// Waits tells how long the session waits for a stick that another program holds.
+func (s *Session) Waits() time.Duration { return s.config.Wait }

@@ -46,7 +46,7 @@ func held(err error) error {
 	}
 	holders := findHolders()
 	if len(holders) == 0 {
-		return fmt.Errorf("%w; often that is gpg's scdaemon, an ssh agent or a browser", err)
+		return fmt.Errorf("%w; often that is gpg's scdaemon, an ssh agent or a browser; one that still blinks for a command that was stopped is free within %s", err, touchLimit)
 	}
 	return &BusyError{holders[:min(len(holders), maxHolders)], err}
 }

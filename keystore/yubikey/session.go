@@ -15,12 +15,16 @@ import (
 // Config says how a session deals with people and with other programs.
 type Config struct {
 	Asker Asker
-	// Wait is how long to wait for a stick that another program holds; 10
+	// Wait is how long to wait for a stick that another program holds; 20
 	// seconds when it is zero, not at all when it is negative.
 	Wait time.Duration
 	// AllowFactoryPIN lets a session sign with the PIN that sticks are sold with.
 	AllowFactoryPIN bool
 }
+
+// touchLimit is how long a stick waits for a touch. Nothing ends that earlier: a
+// command that was stopped meanwhile leaves its stick busy for the rest of it.
+const touchLimit = 15 * time.Second
 
 // pause is the time between two attempts to open a stick that is held.
 const pause = 200 * time.Millisecond
@@ -40,7 +44,7 @@ type Session struct {
 // NewSession opens nothing yet.
 func NewSession(config Config) *Session {
 	if config.Wait == 0 {
-		config.Wait = 10 * time.Second
+		config.Wait = touchLimit + 5*time.Second
 	}
 	if config.Asker == nil {
 		config.Asker = nobody{}

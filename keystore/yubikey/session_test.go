@@ -203,3 +203,12 @@ func TestServiceDiesInTheMiddle(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestWaitOutlastsATouch holds the wait to be longer than a stick blinks: a command
+// that was stopped leaves it busy for that long, and the next one should just go on.
+func TestWaitOutlastsATouch(t *testing.T) {
+	const limit = 15 * time.Second // YubiKey 5
+	if wait := yubikey.NewSession(yubikey.Config{}).Waits(); wait < limit+time.Second {
+		t.Errorf("waits %s", wait)
+	}
+}
