@@ -42,6 +42,7 @@ type sticks struct {
 //	absent         not plugged in yet: stick SERIAL insert
 //	blinks=2s      how long it waits for a touch
 //	foreign        vouched for by somebody who is not in $STICK_CA
+//	expired        vouched for by somebody in $STICK_CA, until yesterday
 func plugIn(ts *testscript.TestScript, s *scene, args []string) error {
 	var config yubikey.Config
 	for _, arg := range args {
@@ -58,8 +59,14 @@ func plugIn(ts *testscript.TestScript, s *scene, args []string) error {
 	ts.Defer(func() { ts.Check(bench.Close()) })
 	s.sticks = &sticks{bench: bench}
 	ts.Setenv("PCSCLITE_CSOCK_NAME", bench.Socket())
+	authorities := string(bench.Maker().AuthorityPEM())
+	for i, stick := range config.Sticks {
+		if strings.HasSuffix(args[i], "expired") {
+			authorities += string(stick.Maker.AuthorityPEM())
+		}
+	}
 	for name, data := range map[string]string{
-		"PIN": stickPIN + "\n", "PUK": stickPUK + "\n", "STICK_CA": string(bench.Maker().AuthorityPEM()),
+		"PIN": stickPIN + "\n", "PUK": stickPUK + "\n", "STICK_CA": authorities,
 	} {
 		path := filepath.Join(ts.Getenv("WORK"), ".stick-"+strings.ToLower(name))
 		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
@@ -90,6 +97,8 @@ func readStick(arg string) (yubikey.StickConfig, error) {
 			stick.TouchLimit, err = time.ParseDuration(value)
 		case "foreign":
 			stick.Maker, err = card.NewMaker()
+		case "expired":
+			stick.Maker, err = card.NewMaker(card.SticksUntil(time.Now().AddDate(0, 0, -1)))
 		default:
 			err = fmt.Errorf("%s: unknown option %q", arg, option)
 		}
