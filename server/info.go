@@ -138,7 +138,25 @@ func (s *Server) postOnlineKeys(w http.ResponseWriter, r *http.Request) error {
 	if err := mayCreate(token, repository, head); err != nil {
 		return err
 	}
-	keys, err := s.signer.OnlineKeys(r.Context(), repository)
+	var request api.OnlineKeysRequest
+	if r.ContentLength != 0 {
+		if err := readBody(r, &request); err != nil {
+			return err
+		}
+	}
+	var keys []api.OnlineKey
+	if len(request.Rotate) == 0 {
+		keys, err = s.signer.OnlineKeys(r.Context(), repository)
+	} else {
+		// Keys that nobody puts into a root are of no use and do no harm, but they stay:
+		// who may publish only gets no more of them made than one of each role.
+		if err := mayPublish(token, head); err != nil {
+			return err
+		}
+		if keys, err = s.signer.FreshOnlineKeys(r.Context(), repository, request.Rotate); err == nil {
+			s.log.Info("fresh online keys", "repository", repository, "roles", request.Rotate, "token", token.ID)
+		}
+	}
 	if err != nil {
 		return signerError(err)
 	}

@@ -21,6 +21,7 @@ import (
 type Signer interface {
 	Identity(ctx context.Context) (*signerapi.Identity, error)
 	OnlineKeys(ctx context.Context, repository string) ([]signerapi.OnlineKey, error)
+	FreshOnlineKeys(ctx context.Context, repository string, roles []string) ([]signerapi.OnlineKey, error)
 	Sign(ctx context.Context, r signerapi.SignRequest) (*signerapi.Signed, error)
 	Refresh(ctx context.Context, r signerapi.RefreshRequest) (*signerapi.Signed, error)
 	Last(ctx context.Context, repository string) (*signerapi.Last, error)

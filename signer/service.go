@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -120,7 +121,7 @@ func (s *Service) OnlineKeys(ctx context.Context, repository string) ([]api.Onli
 		return nil, err
 	}
 	defer done()
-	return s.handOut(ctx, repository, false)
+	return s.handOut(ctx, repository, func(string, []*storedKey) bool { return false })
 }
 
 // RotateOnlineKeys makes fresh online keys for repository and returns them, as
@@ -135,21 +136,53 @@ func (s *Service) RotateOnlineKeys(ctx context.Context, repository string) ([]ap
 		return nil, err
 	}
 	defer done()
-	return s.handOut(ctx, repository, true)
+	return s.handOut(ctx, repository, func(string, []*storedKey) bool { return true })
+}
+
+// FreshOnlineKeys makes fresh keys for the roles that are named, snapshot, timestamp or
+// both, unless it made some before that no root lists yet: whoever asks again, or at
+// the same time, is given the same. It returns the newest key of either role, as
+// OnlineKeys does from now on; until a root lists them the old ones sign. It is
+// tuf.ErrNotFound where nothing was ever signed for: there OnlineKeys makes the first.
+func (s *Service) FreshOnlineKeys(ctx context.Context, repository string, roles []string) ([]api.OnlineKey, error) {
+	if err := api.CheckFresh(repository, roles); err != nil {
+		return nil, err
+	}
+	done, err := s.turn(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	known, err := s.db.record(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	if known.root == nil {
+		return nil, fmt.Errorf("%s: nothing was signed for it yet, so there are no keys to put fresh ones in place of: %w", repository, tuf.ErrNotFound)
+	}
+	root, err := tuf.ReadRoot(known.root)
+	if err != nil {
+		return nil, err
+	}
+	return s.handOut(ctx, repository, func(role string, keys []*storedKey) bool {
+		listed := root.Signed.Roles[role]
+		return slices.Contains(roles, role) && listed != nil && slices.Contains(listed.KeyIDs, keys[0].public.ID())
+	})
 }
 
 // handOut returns the newest online keys, signed, and makes them when there are
 // none or fresh ones are wanted.
-func (s *Service) handOut(ctx context.Context, repository string, fresh bool) ([]api.OnlineKey, error) {
+func (s *Service) handOut(ctx context.Context, repository string, fresh func(role string, keys []*storedKey) bool) ([]api.OnlineKey, error) {
 	var list []api.OnlineKey
 	for _, role := range []string{tuf.RoleSnapshot, tuf.RoleTimestamp} {
 		keys, err := s.db.keys(ctx, repository, role)
 		if err != nil {
 			return nil, err
 		}
-		if fresh || len(keys) == 0 {
+		wanted := len(keys) > 0 && fresh(role, keys)
+		if wanted || len(keys) == 0 {
 			_, err := s.makeKey(ctx, repository, role, len(keys))
-			if err != nil && (fresh || !errors.Is(err, tuf.ErrConflict)) {
+			if err != nil && (wanted || !errors.Is(err, tuf.ErrConflict)) {
 				return nil, err
 			}
 			if keys, err = s.db.keys(ctx, repository, role); err != nil {

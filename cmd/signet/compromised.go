@@ -24,6 +24,7 @@ type compromisedFlags struct {
 	guided       bool
 	with         string
 	keys         []string
+	keepOnline   bool
 	expires      lifeFlag
 }
 
@@ -75,6 +76,7 @@ that is gone is told by its ID.`,
 	flags.BoolVar(&f.guided, "guided", false, "go through the plan, and ask before each step")
 	flags.StringVar(&f.with, "with", "", "the `KEY` that comes in place of the compromised one, for --guided")
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this `KEY` in a guided run (may be given several times; default: those at hand)")
+	flags.BoolVar(&f.keepOnline, "keep-online-keys", false, "leave the server's online keys as they are in a guided run, which then takes no root key")
 	f.expires.add(cmd)
 	a.secretFlags(cmd)
 	a.yesFlag(cmd)

@@ -116,7 +116,29 @@ func (g *guide) repository(ctx context.Context, c *client.Compromise) error {
 			return err
 		}
 	}
+	if !g.flags.keepOnline {
+		if err := g.online(ctx, p, c.Repository); err != nil {
+			return err
+		}
+	}
 	return g.confirm(ctx, p, c)
+}
+
+// online has root list fresh online keys, so that a thief who had the server, too, and
+// ran versions ahead has nothing of it.
+func (g *guide) online(ctx context.Context, p *client.Publisher, name string) error {
+	hand, err := g.hand(ctx)
+	if err != nil {
+		return err
+	}
+	step, err := p.PrepareRotateOnline(ctx, client.RotateOnlineRequest{Repository: name, Roles: []string{tuf.RoleSnapshot, tuf.RoleTimestamp}, Signers: g.ring.lazy(hand)})
+	if errors.Is(err, client.ErrKeys) {
+		return advise(lackOf(err, hand), "where nobody else can have the server's keys, --keep-online-keys leaves them as they are")
+	}
+	if err != nil {
+		return err
+	}
+	return g.publish(ctx, step, fmt.Sprintf("%s: snapshot and timestamp have fresh keys now", name))
 }
 
 // hand lists the keys that may sign: the one that comes first, the compromised one

@@ -79,7 +79,7 @@ func hintRefused(err error) string {
 	case tuf.RuleCompare:
 		return "the registry's tag was moved without being signed; pull the signed digest, and find out who moved the tag"
 	case tuf.RuleRollback:
-		return "somebody shows older metadata than this machine has seen: the server was restored from an old backup, or an attacker replays it; ask its operator"
+		return "somebody shows older metadata than this machine has seen: the server was restored from an old backup, or an attacker replays it; ask its operator. Where it was an attacker with stolen online keys who ran versions ahead, whoever holds the root keys undoes it: signet rotate REPO snapshot timestamp --state-dir NEWDIR"
 	case tuf.RuleThreshold, tuf.RuleHash, tuf.RuleShape, tuf.RuleCanonical, tuf.RuleKeyID:
 		return "what the server sent is not what was signed; something between here and the publisher changes it"
 	case tuf.RuleRootChain:

@@ -36,12 +36,16 @@ func newRotate(a *app) *cobra.Command {
 	var f rotateFlags
 	var in, out string
 	cmd := &cobra.Command{
-		Use:   "rotate REPO|PATTERN root|targets|SIGNER",
+		Use:   "rotate REPO|PATTERN root|targets|SIGNER|snapshot|timestamp",
 		Short: "Give a role other keys, or another threshold",
 		Long: `Give root, targets or a signer other keys, or say how many of them must sign. A new
 root is signed by the old keys and by the new ones, so that everybody who trusts
 the old ones follows by themselves. What the role has signed is signed anew when
 too few of the keys that stay have signed it.
+
+snapshot and timestamp have keys of the server's signer, which makes fresh ones; both
+may be named. The root keys sign a root that lists them, and in the same step they
+take over: that undoes what a thief of the old ones did to versions.
 
 What would change is shown first; --dry-run stops there. A rotation that is done
 already does nothing when it is asked for again.
@@ -52,8 +56,9 @@ already does nothing when it is asked for again.
 lost is told by the start of its ID, which signet inspect shows.`,
 		Example: `  signet rotate registry.example.com/team/app root --add yk3 --threshold 2
   signet rotate registry.example.com/team/app targets --remove 5f0c81d2 --add ci-2 --dry-run
+  signet rotate registry.example.com/team/app snapshot timestamp
   signet rotate 'registry.example.com/team/*' root --add yk4 --remove yk1`,
-		Args: cobra.ExactArgs(2),
+		Args: cobra.RangeArgs(2, 3),
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.add, "add", nil, "a `KEY` that comes (may be given several times)")
@@ -76,6 +81,12 @@ lost is told by the start of its ID, which signet inspect shows.`,
 			if old.value != "" {
 				*old.list = append(*old.list, old.value)
 			}
+		}
+		if slices.ContainsFunc(args[1:], func(role string) bool { return role == tuf.RoleSnapshot || role == tuf.RoleTimestamp }) {
+			return a.rotateOnline(ctx, args[0], args[1:], f)
+		}
+		if len(args) > 2 {
+			return usagef("one role at a time, but for snapshot and timestamp, which go together")
 		}
 		if len(f.add) == 0 && len(f.remove) == 0 && f.threshold == 0 {
 			return usagef("say what is to change: --add KEY, --remove KEY or --threshold N")

@@ -10,8 +10,11 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/signet-trust/signet/tuf"
 )
 
 // A Client asks a remote signer. It is safe for concurrent use. Each call is
@@ -100,6 +103,35 @@ func (c *Client) OnlineKeys(ctx context.Context, repository string) ([]OnlineKey
 	var answer onlineKeysJSON
 	err := c.call(ctx, http.MethodPost, "/v1/online-keys", repositoryJSON{repository}, &answer)
 	return answer.Keys, err
+}
+
+// FreshOnlineKeys has the signer make fresh keys for roles, unless it has some that no
+// root lists yet, and returns the newest of snapshot and of timestamp.
+func (c *Client) FreshOnlineKeys(ctx context.Context, repository string, roles []string) ([]OnlineKey, error) {
+	if err := CheckFresh(repository, roles); err != nil {
+		return nil, err
+	}
+	var answer onlineKeysJSON
+	err := c.call(ctx, http.MethodPost, "/v1/online-keys", onlineKeysRequestJSON{repository, roles}, &answer)
+	return answer.Keys, err
+}
+
+// CheckFresh refuses a request for fresh keys of other roles than snapshot and
+// timestamp, or of one twice.
+func CheckFresh(repository string, roles []string) error {
+	if err := tuf.CheckRepository(repository); err != nil {
+		return err
+	}
+	for i, role := range roles {
+		if role != tuf.RoleSnapshot && role != tuf.RoleTimestamp || slices.Contains(roles[:i], role) {
+			return &tuf.Refusal{Repository: repository, Rule: tuf.RuleOnlineKey, Clause: "Signet profile: the signer",
+				Detail: fmt.Sprintf("fresh keys are made for snapshot and timestamp, each named once, not for %.200q", roles)}
+		}
+	}
+	if len(roles) == 0 {
+		return &tuf.Refusal{Repository: repository, Rule: tuf.RuleOnlineKey, Clause: "Signet profile: the signer", Detail: "no role is named that fresh keys are to be made for"}
+	}
+	return nil
 }
 
 // Sign has the signer check r and sign snapshot and timestamp for it.

@@ -21,6 +21,7 @@ const maxAtOnce = 8
 type Signer interface {
 	Identity(ctx context.Context) (*Identity, error)
 	OnlineKeys(ctx context.Context, repository string) ([]OnlineKey, error)
+	FreshOnlineKeys(ctx context.Context, repository string, roles []string) ([]OnlineKey, error)
 	Sign(ctx context.Context, r SignRequest) (*Signed, error)
 	Refresh(ctx context.Context, r RefreshRequest) (*Signed, error)
 	Last(ctx context.Context, repository string) (*Last, error)
@@ -44,11 +45,18 @@ func NewHandler(signer Signer, ready func(context.Context) error, log *slog.Logg
 		return identity.json(), nil
 	}))
 	mux.Handle("POST /v1/online-keys", h.handle(func(r *http.Request, body []byte) (any, error) {
-		repository, err := decodeRepository(body)
-		if err != nil {
+		var req onlineKeysRequestJSON
+		if err := decode(body, &req); err != nil {
 			return nil, err
 		}
-		keys, err := signer.OnlineKeys(r.Context(), repository)
+		if err := tuf.CheckRepository(req.Repository); err != nil {
+			return nil, err
+		}
+		if len(req.Fresh) > 0 {
+			keys, err := signer.FreshOnlineKeys(r.Context(), req.Repository, req.Fresh)
+			return onlineKeysJSON{keys}, err
+		}
+		keys, err := signer.OnlineKeys(r.Context(), req.Repository)
 		return onlineKeysJSON{keys}, err
 	}))
 	mux.Handle("POST /v1/sign", h.handle(func(r *http.Request, body []byte) (any, error) {

@@ -106,6 +106,10 @@ func (f *fake) Identity(context.Context) (*Identity, error) {
 func (f *fake) OnlineKeys(_ context.Context, repository string) ([]OnlineKey, error) {
 	return []OnlineKey{{Repository: repository, Role: tuf.RoleSnapshot, Key: f.key, Signature: []byte{1}}}, f.err
 }
+
+func (f *fake) FreshOnlineKeys(_ context.Context, repository string, roles []string) ([]OnlineKey, error) {
+	return []OnlineKey{{Repository: repository, Role: tuf.RoleSnapshot, Key: f.key, Signature: []byte{1}}}, f.err
+}
 func (f *fake) Sign(_ context.Context, r SignRequest) (*Signed, error) { return &f.last.Signed, f.err }
 func (f *fake) Refresh(context.Context, RefreshRequest) (*Signed, error) {
 	return &f.last.Signed, f.err

@@ -22,6 +22,10 @@ type (
 		Roots      [][]byte   `json:"roots"`
 		Roles      []fileJSON `json:"roles"`
 	}
+	onlineKeysRequestJSON struct {
+		Repository string   `json:"repository"`
+		Fresh      []string `json:"fresh,omitempty"`
+	}
 	repositoryJSON struct {
 		Repository string `json:"repository"`
 	}

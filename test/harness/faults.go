@@ -79,6 +79,12 @@ func (s faultySigner) OnlineKeys(ctx context.Context, repository string) ([]sign
 	return through(ctx, s.faults, "OnlineKeys", func() ([]signerapi.OnlineKey, error) { return s.Signer.OnlineKeys(ctx, repository) })
 }
 
+func (s faultySigner) FreshOnlineKeys(ctx context.Context, repository string, roles []string) ([]signerapi.OnlineKey, error) {
+	return through(ctx, s.faults, "FreshOnlineKeys", func() ([]signerapi.OnlineKey, error) {
+		return s.Signer.FreshOnlineKeys(ctx, repository, roles)
+	})
+}
+
 func (s faultySigner) Sign(ctx context.Context, r signerapi.SignRequest) (*signerapi.Signed, error) {
 	return through(ctx, s.faults, "Sign", func() (*signerapi.Signed, error) { return s.Signer.Sign(ctx, r) })
 }
