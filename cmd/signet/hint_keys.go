@@ -62,6 +62,8 @@ func hintStick(err error) string {
 		return "have it let go as it says, then try again"
 	case errors.Is(err, yubikey.ErrBusy):
 		return "end the program that holds it (gpgconf --kill scdaemon, for one), or, while it blinks, pull it out and plug it in again; then try again"
+	case errors.Is(err, yubikey.ErrTwins):
+		return "keep the one that has this number printed on it, and look into where the other came from: do not type your PIN before it is pulled out"
 	case errors.Is(err, yubikey.ErrNoDaemon):
 		return "start it: systemctl start pcscd.socket (Debian: apt install pcscd)"
 	case errors.Is(err, yubikey.ErrNotAllowed):

@@ -121,7 +121,7 @@ func TestHintsForKeys(t *testing.T) {
 		&yubikey.PINError{Serial: 7, PUK: true}, &yubikey.PINError{Serial: 7, Left: 1, Again: true},
 		yubikey.ErrPIN, yubikey.ErrPUK, yubikey.ErrFactoryPIN, yubikey.ErrNewSecret, yubikey.ErrManagementKey,
 		&yubikey.SeveralError{Sticks: []yubikey.Info{{Serial: 1}, {Serial: 2}}},
-		yubikey.ErrTouch, yubikey.ErrRemoved, yubikey.ErrAbsent, yubikey.ErrBusy, yubikey.ErrNoDaemon, yubikey.ErrNotAllowed,
+		yubikey.ErrTouch, yubikey.ErrRemoved, yubikey.ErrAbsent, yubikey.ErrBusy, yubikey.ErrTwins, yubikey.ErrNoDaemon, yubikey.ErrNotAllowed,
 		yubikey.ErrNoSupport, yubikey.ErrFirmware, yubikey.ErrSlotTaken, yubikey.ErrSlotEmpty, yubikey.ErrOtherKey, yubikey.ErrChooseSlot,
 		keystore.ErrPassphrase, keystore.ErrWeak, keystore.ErrNotFound, keystore.ErrAmbiguous, keystore.ErrNotHere,
 		errEncryptedHint(),

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	virtual "github.com/signet-trust/signet/test/yubikey/card"
+	"github.com/signet-trust/signet/tuf"
 )
 
 // liar is a card that answers what no card should.
@@ -232,3 +233,39 @@ type statusWord uint16
 
 func (sw statusWord) Status() uint16 { return uint16(sw) }
 func (sw statusWord) Error() string  { return "answered" }
+
+// TestTwins has a device say that it is the stick beside it, and hold its key. It is
+// not told that one's PIN, nor handed out in its place.
+func TestTwins(t *testing.T) {
+	private := newKey(t)
+	l := liar{public: private.Public(), signer: private, slot: withoutPIN}
+	key, err := tuf.NewKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewSession(Config{Asker: &listening{}, Wait: -1})
+	defer s.Close()
+	readers := []string{"Yubico YubiKey 00 00", "Yubico YubiKey 01 00"}
+	s.driver = driver{
+		readers: func() ([]string, error) { return readers, nil },
+		watch:   func() (string, error) { return "", nil },
+		open:    func(string) (card, error) { return l, nil },
+	}
+	for name, try := range map[string]func() error{
+		"open":  func() error { _, err := s.Open(t.Context(), 66666666); return err },
+		"key":   func() error { _, err := s.Key(t.Context(), 66666666, Signature, key); return err },
+		"find":  func() error { _, err := s.Find(t.Context(), key.ID()); return err },
+		"await": func() error { _, err := s.Await(t.Context(), 66666666, 0); return err },
+	} {
+		if err := try(); !errors.Is(err, ErrTwins) || !strings.Contains(err.Error(), readers[0]) || !strings.Contains(err.Error(), readers[1]) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if list, err := s.List(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("not listed: %v, %v", list, err)
+	}
+	readers = readers[:1]
+	if _, err := s.Key(t.Context(), 66666666, Signature, key); err != nil {
+		t.Errorf("with one pulled out: %v", err)
+	}
+}

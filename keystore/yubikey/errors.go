@@ -13,6 +13,7 @@ var (
 	ErrNotAllowed    = errors.New("the smart card service (pcscd) does not let this user at cards")
 	ErrAbsent        = errors.New("not plugged in")
 	ErrBusy          = errors.New("another program holds the YubiKey")
+	ErrTwins         = errors.New("two devices say that they are the same YubiKey, and no two are")
 	ErrRemoved       = errors.New("the YubiKey was pulled out")
 	ErrTouch         = errors.New("the YubiKey was not touched in time")
 	ErrPIN           = errors.New("wrong PIN")

@@ -204,7 +204,10 @@ func (s *Session) attempt(ctx context.Context, choose func([]*Stick, []Info) (*S
 	if err != nil {
 		return nil, err
 	}
-	stick, err := choose(found, others)
+	var stick *Stick
+	if err = twins(found); err == nil {
+		stick, err = choose(found, others)
+	}
 	if err == nil {
 		stick.used = true
 		s.memories[stick.info.Serial] = stick.memory
@@ -239,6 +242,19 @@ func (s *Session) pick(ctx context.Context, choose func([]*Stick, []Info) (*Stic
 			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
 		}
 	}
+}
+
+// twins refuses two sticks of one serial number. Yubico gives each once: one of them
+// says what another is, perhaps to be told that one's PIN.
+func twins(found []*Stick) error {
+	for i, stick := range found {
+		for _, other := range found[:i] {
+			if stick.info.Serial == other.info.Serial {
+				return fmt.Errorf("readers %q and %q: %w: %d", other.info.Reader, stick.info.Reader, ErrTwins, stick.info.Serial)
+			}
+		}
+	}
+	return nil
 }
 
 // choose picks the stick that was asked for. It is ErrBusy if one that could not
