@@ -269,3 +269,48 @@ func TestTwins(t *testing.T) {
 		t.Errorf("with one pulled out: %v", err)
 	}
 }
+
+// slowly is a card that makes keys slowly.
+type slowly struct {
+	liar
+	began, goOn chan struct{}
+	seen        chan []byte
+}
+
+func (c slowly) Generate(managementKey []byte, _ Slot, _ Request) (crypto.PublicKey, error) {
+	close(c.began)
+	<-c.goOn
+	c.seen <- bytes.Clone(managementKey)
+	return c.public, nil
+}
+
+// TestAbandonedRequestKeepsItsManagementKey has a person give up while a key is made:
+// the request that goes on must not find the management key overwritten under it.
+func TestAbandonedRequestKeepsItsManagementKey(t *testing.T) {
+	absent := func(bool) (SlotInfo, error) { return SlotInfo{}, errNothing }
+	c := slowly{liar{public: newKey(t).Public(), slot: absent}, make(chan struct{}), make(chan struct{}), make(chan []byte, 1)}
+	s := NewSession(Config{Wait: -1})
+	s.driver = driver{
+		readers: func() ([]string, error) { return []string{"Yubico YubiKey 00 00"}, nil },
+		open:    func(string) (card, error) { return c, nil },
+	}
+	defer s.Close()
+	stick, err := s.Open(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-c.began
+		cancel()
+	}()
+	given := bytes.Repeat([]byte{7}, 24)
+	if _, err := stick.Generate(ctx, Request{Slot: Signature, ManagementKey: given}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	clear(given) // as whoever gave it does
+	close(c.goOn)
+	if seen := <-c.seen; !bytes.Equal(seen, bytes.Repeat([]byte{7}, 24)) {
+		t.Errorf("it saw %x", seen)
+	}
+}

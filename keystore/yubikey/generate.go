@@ -165,9 +165,7 @@ func (t *talk) holds(ctx context.Context, slot Slot) (string, error) {
 // returns what was right.
 func (t *talk) manage(ctx context.Context, given []byte, do func(card, []byte) error) ([]byte, error) {
 	try := func(managementKey []byte) ([]byte, error) {
-		managementKey = bytes.Clone(managementKey)
-		_, err := ask(ctx, t, func(c card) (none, error) { return none{}, do(c, managementKey) })
-		return managementKey, err
+		return bytes.Clone(managementKey), askManaging(ctx, t, managementKey, do)
 	}
 	managementKey, err := try(given)
 	if !notTheManagementKey(err) {
@@ -197,6 +195,20 @@ func (t *talk) manage(ctx context.Context, given []byte, do func(card, []byte) e
 	return managementKey, err
 }
 
+// askManaging makes a request with a management key of its own: one that is abandoned
+// goes on after whoever asked has overwritten theirs.
+func askManaging(ctx context.Context, t *talk, managementKey []byte, do func(card, []byte) error) error {
+	lent := bytes.Clone(managementKey)
+	_, err := ask(ctx, t, func(c card) (none, error) {
+		defer clear(lent)
+		return none{}, do(c, lent)
+	})
+	if t.abandoned == nil { // perhaps it was not even made
+		clear(lent)
+	}
+	return err
+}
+
 // notTheManagementKey tells by the library's words: the card answers with the
 // same status to other mistakes.
 func notTheManagementKey(err error) bool {
@@ -215,7 +227,7 @@ func (t *talk) describe(ctx context.Context, made *Made, slot Slot, key *tuf.Key
 	if err != nil {
 		return err
 	}
-	_, err = ask(ctx, t, func(c card) (none, error) { return none{}, c.SetCertificate(managementKey, slot, cert) })
+	err = askManaging(ctx, t, managementKey, func(c card, managementKey []byte) error { return c.SetCertificate(managementKey, slot, cert) })
 	if err != nil {
 		return fmt.Errorf("write its certificate: %w", err)
 	}
