@@ -82,6 +82,60 @@ func TestRotatedOnlineKeysSignOnceRootListsThem(t *testing.T) {
 	}
 }
 
+// What a root took out of use is deleted with the signature that it comes with, and not
+// a moment before; what waits for the next root stays, and the log tells.
+func TestReplacedKeysAreDeleted(t *testing.T) {
+	b := newBench(t)
+	alice := newPublisher(t)
+	r := alice.first(b)
+	b.mustSign(r)
+	held := func(role string) (ids []string) {
+		keys, err := b.Service.db.keys(t.Context(), app, role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range keys {
+			ids = append(ids, key.public.ID())
+		}
+		return ids
+	}
+	if _, err := b.RotateOnlineKeys(t.Context(), app); err != nil {
+		t.Fatal(err)
+	}
+	snapshot, timestamp := b.onlineKeys(app)
+	b.mustSign(r)
+	if n := len(held(tuf.RoleSnapshot)); n != 2 {
+		t.Fatalf("%d snapshot keys are held before a root lists the fresh one", n)
+	}
+	r.Roots = append(r.Roots, alice.rootFile(2, snapshot, timestamp, nil))
+	b.mustSign(r)
+	for role, want := range map[string]*tuf.Key{tuf.RoleSnapshot: snapshot, tuf.RoleTimestamp: timestamp} {
+		if ids := held(role); len(ids) != 1 || ids[0] != want.ID() {
+			t.Errorf("%s: %v are held, expected %s alone", role, ids, want.ID())
+		}
+	}
+	// Keys that no root lists yet are not taken for old ones.
+	if _, err := b.RotateOnlineKeys(t.Context(), app); err != nil {
+		t.Fatal(err)
+	}
+	r.Roots = append(r.Roots, alice.rootFile(3, snapshot, timestamp, nil))
+	b.mustSign(r)
+	if ids := held(tuf.RoleSnapshot); len(ids) != 2 || ids[1] != snapshot.ID() {
+		t.Errorf("%v are held, expected one more than %s", ids, snapshot.ID())
+	}
+	counts := map[string]int{}
+	if _, err := b.Service.db.verifyLog(t.Context(), func(e Entry) { counts[e.Role]++ }); err != nil {
+		t.Fatal(err)
+	}
+	if counts[logReplaced+tuf.RoleSnapshot] != 1 || counts[logReplaced+tuf.RoleTimestamp] != 1 {
+		t.Errorf("the log has %v", counts)
+	}
+	// The next key goes on counting.
+	if _, err := b.RotateOnlineKeys(t.Context(), app); err != nil {
+		t.Errorf("rotated once more: %v", err)
+	}
+}
+
 func TestRepositoriesAreLimited(t *testing.T) {
 	b := newBench(t)
 	b.Service.config.MaxRepositories = 1

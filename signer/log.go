@@ -13,12 +13,13 @@ import (
 
 // Roles of log entries that are no role's file.
 const (
-	logKey     = "key:"     // with the role: a key was made; SHA256 is its ID, Version its number
-	logDropped = "dropped:" // with the role: a key that was never used was dropped; else as logKey
-	logRetire  = "retire"   // a repository was retired; SHA256 is that of its floors, Version its number
-	logRaise   = "raise"    // its marks were raised above what clients have seen; else as logRetire
-	logForget  = "forget"   // a repository was forgotten; SHA256 is that of its root, Version its number
-	logRestore = "restore"  // the signer was restored; SHA256 is that of the backup, Version its number
+	logKey      = "key:"      // with the role: a key was made; SHA256 is its ID, Version its number
+	logDropped  = "dropped:"  // with the role: a key that was never used was dropped; else as logKey
+	logReplaced = "replaced:" // with the role: a key that no root lists any more was deleted; else as logKey
+	logRetire   = "retire"    // a repository was retired; SHA256 is that of its floors, Version its number
+	logRaise    = "raise"     // its marks were raised above what clients have seen; else as logRetire
+	logForget   = "forget"    // a repository was forgotten; SHA256 is that of its root, Version its number
+	logRestore  = "restore"   // the signer was restored; SHA256 is that of the backup, Version its number
 )
 
 // logStart is what the first entry names as the one before.

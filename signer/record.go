@@ -154,14 +154,36 @@ func (db *database) commit(ctx context.Context, c commit) (head logHead, err err
 				return err
 			}
 		}
+		lines, err := c.replaced(ctx, tx)
+		if err != nil {
+			return err
+		}
 		for _, f := range entries {
-			if head, err = appendLog(ctx, tx, Entry{Repository: c.repository, Role: f.Role, Version: f.Version, SHA256: f.SHA256(), At: c.at}); err != nil {
+			lines = append(lines, Entry{Repository: c.repository, Role: f.Role, Version: f.Version, SHA256: f.SHA256()})
+		}
+		for _, line := range lines {
+			line.At = c.at
+			if head, err = appendLog(ctx, tx, line); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	return head, err
+}
+
+// replaced deletes the keys that a new root took out of use.
+func (c commit) replaced(ctx context.Context, tx *sql.Tx) ([]Entry, error) {
+	for _, f := range c.changed {
+		if f.Role == tuf.RoleRoot {
+			root, err := tuf.ReadRoot(f.Bytes)
+			if err != nil {
+				return nil, err
+			}
+			return dropReplaced(ctx, tx, c.repository, root)
+		}
+	}
+	return nil, nil
 }
 
 // keys returns the keys of one repository and role, the newest first.
