@@ -16,7 +16,7 @@ func newTrust(a *app) *cobra.Command {
 to ask. Without an anchor for a name nothing under it is trusted. They are kept
 in trust.json in the configuration folder.`,
 	}, a)
-	cmd.AddCommand(newTrustAdd(a), newTrustList(a), newTrustRemove(a), newTrustResetClock(a), newTrustForget(a))
+	cmd.AddCommand(newTrustAdd(a), newTrustList(a), newTrustRemove(a), newTrustResetClock(a), newTrustForget(a), newTrustReplace(a), newTrustNotice(a))
 	return cmd
 }
 
