@@ -26,6 +26,11 @@ type errand struct {
 	keys []string // --key: keys to sign with; none: those at hand
 	// dryRun shows what would be signed, and does nothing.
 	dryRun bool
+	// adds says that the role is new: elsewhere, a repository without it is done.
+	adds bool
+	// wanted says that a name that no repository knows is a mistake, and not what
+	// was asked for.
+	wanted bool
 	// prepare builds the change of one repository. It returns the keys at hand, with
 	// those that it found besides.
 	prepare func(ctx context.Context, ring *keyring, p *client.Publisher, name string, hand []foundKey) (*client.Prepared, []foundKey, error)
@@ -143,6 +148,7 @@ func (a *app) run(ctx context.Context, arg string, e errand) error {
 	r := &report{Command: e.what, Role: e.role, Counts: map[string]int{}}
 	b := &batch{ring: ring}
 	var trouble error
+	absent := 0
 	at := map[string]*outcome{}
 	for i, name := range names {
 		progress.step("reading", i+1, len(names), name)
@@ -155,11 +161,18 @@ func (a *app) run(ctx context.Context, arg string, e errand) error {
 		if _, wrong := errors.AsType[*usageError](err); wrong {
 			return err // it would be wrong everywhere
 		}
+		if !e.adds && errors.Is(err, tuf.ErrNotFound) && a.isAbsent(ctx, ring, name, e) {
+			o.State, absent = outcomeUnchanged, absent+1
+			continue
+		}
 		if err != nil {
 			trouble = errors.Join(trouble, o.fail(err))
 			continue
 		}
 		b.steps = append(b.steps, step)
+	}
+	if e.wanted && absent == len(names) {
+		return fmt.Errorf("none of the %d repositories that fit %s has a signer %q: %w", len(names), pattern, clip(e.role, 100), tuf.ErrNotFound)
 	}
 	if stops(trouble) || ctx.Err() != nil {
 		return errors.Join(trouble, ctx.Err(), a.printReport(r))
@@ -195,6 +208,17 @@ func (a *app) run(ctx context.Context, arg string, e errand) error {
 		}
 	}
 	return errors.Join(trouble, ctx.Err(), a.printReport(r))
+}
+
+// isAbsent tells whether a repository, which can be read, has no such signer: there
+// is nothing to be changed in it.
+func (a *app) isAbsent(ctx context.Context, ring *keyring, name string, e errand) bool {
+	publisher, err := a.publisher(ctx, name, ring, e.life)
+	if err != nil {
+		return false
+	}
+	roles, err := publisher.Roles(ctx, name)
+	return err == nil && !slices.ContainsFunc(roles, func(role client.SigningRole) bool { return role.Name == e.role })
 }
 
 // plan shows what would be signed in each repository, and whose keys it lacks.
@@ -249,7 +273,7 @@ func (a *app) printReport(r *report) error {
 		for _, o := range r.Repositories {
 			switch {
 			case o.problem != nil:
-				fmt.Fprintf(w, "%-9s %s: %s\n", o.State, o.Repository, strings.TrimPrefix(o.Error, o.Repository+": "))
+				fmt.Fprintf(w, "%-9s %s: %s\n", o.State, o.Repository, strings.TrimLeft(strings.TrimPrefix(o.Error, o.Repository), ": "))
 			case o.Published != nil && o.State == outcomeDone:
 				fmt.Fprintf(w, "%-9s %s: %s\n", o.State, o.Repository, filesOf(o.Published))
 			default:

@@ -22,7 +22,7 @@ func (a *app) rotateMany(ctx context.Context, pattern, role string, f rotateFlag
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, pattern, errand{what: "rotate", role: role, life: life, keys: f.keys, dryRun: f.dryRun,
+	return a.run(ctx, pattern, errand{what: "rotate", role: role, life: life, keys: f.keys, dryRun: f.dryRun, wanted: true,
 		prepare: func(ctx context.Context, ring *keyring, p *client.Publisher, name string, hand []foundKey) (*client.Prepared, []foundKey, error) {
 			p.DryRun = f.dryRun
 			r, coming, err := ring.keyChanges(ctx, p, name, role, f)

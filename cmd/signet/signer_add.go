@@ -16,7 +16,8 @@ const manyHelp = `A pattern in place of REPO stands for all repositories of the 
 it and that the token covers. All of them are read, what would be signed is shown,
 and one yes and one PIN for each YubiKey are enough. What fails in one is told and
 the others go on; the same command again leaves alone what is done already. The
-report says of each: done, unchanged, failed, or left.`
+report says of each: done, unchanged, failed, or left. One that has no such signer
+is unchanged by what changes or removes signers.`
 
 func newSignerAdd(a *app) *cobra.Command {
 	var keys, tags, byKeys []string
@@ -83,7 +84,7 @@ place of the targets keys. It can sign no tag that PARENT may not sign itself.
 		}
 		request.Name, request.Tags = args[1], tags
 		var own []foundKey
-		return a.run(ctx, args[0], errand{what: "signer add", role: args[1], life: life, keys: byKeys,
+		return a.run(ctx, args[0], errand{what: "signer add", role: args[1], adds: true, life: life, keys: byKeys,
 			prepare: func(ctx context.Context, ring *keyring, p *client.Publisher, name string, hand []foundKey) (*client.Prepared, []foundKey, error) {
 				if own == nil { // once for all repositories
 					chains := map[string][]string{}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
-	"github.com/signet-trust/signet/tuf"
 )
 
 func newSignerRemove(a *app) *cobra.Command {
@@ -20,7 +18,7 @@ func newSignerRemove(a *app) *cobra.Command {
 it alone signed is trusted no more; those tags are listed before anything is signed.
 The targets keys sign that, or those of the signer above it.
 
-` + manyHelp + ` One that has no such signer is unchanged.
+` + manyHelp + `
 
 ` + keyHelp,
 		Example: `  signet signer remove registry.example.com/team/app release
@@ -36,26 +34,11 @@ The targets keys sign that, or those of the signer above it.
 		if err != nil {
 			return err
 		}
-		many := isPattern(args[0])
 		return a.run(ctx, args[0], errand{what: "signer remove", role: args[1], life: life, keys: keys,
 			prepare: func(ctx context.Context, ring *keyring, p *client.Publisher, name string, hand []foundKey) (*client.Prepared, []foundKey, error) {
 				step, err := p.PrepareRemoveSigner(ctx, client.RemoveSignerRequest{Repository: name, Name: args[1], Signers: ring.lazy(presentFirst(hand))})
-				if many && errors.Is(err, tuf.ErrNotFound) && isAbsent(ctx, p, name, args[1]) {
-					return &client.Prepared{Repository: name}, hand, nil
-				}
 				return step, hand, err
 			}})
 	})
 	return cmd
-}
-
-// isAbsent tells whether a repository, which can be read, has no signer of this name.
-func isAbsent(ctx context.Context, p *client.Publisher, repository, signer string) bool {
-	roles, err := p.Roles(ctx, repository)
-	for _, role := range roles {
-		if role.Name == signer {
-			return false
-		}
-	}
-	return err == nil
 }

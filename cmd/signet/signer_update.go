@@ -84,7 +84,7 @@ lost is told by the start of its ID, which signet signer list shows.`,
 			return err
 		}
 		request.Name, request.Tags = args[1], tags
-		return a.run(ctx, args[0], errand{what: "signer update", role: args[1], life: lives, keys: f.keys,
+		return a.run(ctx, args[0], errand{what: "signer update", role: args[1], life: lives, keys: f.keys, wanted: true,
 			prepare: func(ctx context.Context, ring *keyring, p *client.Publisher, name string, hand []foundKey) (*client.Prepared, []foundKey, error) {
 				keys, coming, err := ring.keyChanges(ctx, p, name, args[1], f)
 				if err != nil {
