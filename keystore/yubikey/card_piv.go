@@ -21,6 +21,7 @@ func newDriver() driver {
 type pivCard struct {
 	yk     *piv.YubiKey
 	reader string
+	shown  bool // the card has seen a PIN
 }
 
 // openCard asks whether there is a PIV application before the library does:
@@ -35,13 +36,25 @@ func openCard(reader string) (card, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pivCard{yk, reader}, nil
+	return &pivCard{yk: yk, reader: reader}, nil
 }
 
-func (c *pivCard) Serial() (uint32, error)    { return c.yk.Serial() }
-func (c *pivCard) Retries() (int, error)      { return c.yk.Retries() }
-func (c *pivCard) VerifyPIN(pin string) error { return c.yk.VerifyPIN(pin) }
-func (c *pivCard) Close() error               { return c.yk.Close() }
+func (c *pivCard) Serial() (uint32, error) { return c.yk.Serial() }
+func (c *pivCard) Retries() (int, error)   { return c.yk.Retries() }
+
+func (c *pivCard) VerifyPIN(pin string) error {
+	c.shown = true
+	return c.yk.VerifyPIN(pin)
+}
+
+// Close has the card forget the PIN first: it would remember it for as long as it has
+// power, and let the next program that takes it use keys that want it once.
+func (c *pivCard) Close() error {
+	if c.shown {
+		_, _ = c.yk.FormFactor() // the one call that chooses another application
+	}
+	return c.yk.Close()
+}
 
 func (c *pivCard) Version() Version {
 	v := c.yk.Version()
@@ -114,6 +127,7 @@ func (c *pivCard) AttestationCertificate() (*x509.Certificate, error) {
 }
 
 func (c *pivCard) ProtectedManagementKey(pin string) ([]byte, error) {
+	c.shown = true
 	m, err := c.yk.Metadata(pin)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func (c *pivCard) Raw(do func(wire) error) error {
 	if err != nil {
 		return err
 	}
-	if err := c.yk.Close(); err != nil {
+	if err := c.Close(); err != nil {
 		return err
 	}
 	err = patiently(func() error {

@@ -5,11 +5,15 @@ package yubikey_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-piv/piv-go/v2/piv"
 
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/keystore/yubikey"
@@ -81,6 +85,36 @@ func TestPINOnce(t *testing.T) {
 	}
 	if len(p.asked) != 1 {
 		t.Errorf("asked %q", p.asked)
+	}
+}
+
+// TestPINIsForgottenAtTheEnd has another program wait for the stick, and find it as if
+// the PIN had never been shown: a card remembers it for as long as it has power.
+func TestPINIsForgottenAtTheEnd(t *testing.T) {
+	for firmware, serial := range all {
+		t.Run(firmware, func(t *testing.T) {
+			hardware := plug(t, serial)
+			session := newSession(t, types(rightPIN))
+			stick, err := session.Open(t.Context(), serial)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := makeKey(t, stick, yubikey.Request{Slot: yubikey.Signature, PIN: yubikey.Once, Touch: yubikey.Never})
+			if err := sign(t, key); err != nil {
+				t.Fatal(err)
+			}
+			session.Close()
+			direct(t, hardware, func(card *piv.YubiKey) error {
+				private, err := card.PrivateKey(piv.SlotSignature, key.Key().Public(), piv.KeyAuth{PINPolicy: piv.PINPolicyNever})
+				if err != nil {
+					return err
+				}
+				if _, err := private.(crypto.Signer).Sign(rand.Reader, make([]byte, 32), crypto.SHA256); err == nil {
+					t.Error("it signs without a PIN")
+				}
+				return nil
+			})
+		})
 	}
 }
 
