@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -153,9 +154,15 @@ func (s *Server) postOnlineKeys(w http.ResponseWriter, r *http.Request) error {
 		if err := mayPublish(token, head); err != nil {
 			return err
 		}
+		if head.Generation == 0 {
+			return fmt.Errorf("repository %q, whose online keys are to be replaced: %w", repository, tuf.ErrNotFound)
+		}
 		if keys, err = s.signer.FreshOnlineKeys(r.Context(), repository, request.Rotate); err == nil {
 			s.log.Info("fresh online keys", "repository", repository, "roles", request.Rotate, "token", token.ID)
 		}
+	}
+	if errors.Is(err, tuf.ErrNotFound) {
+		return &signerDown{why: "it has signed nothing for this repository since it was restored, which the next refresh mends", cause: err}
 	}
 	if err != nil {
 		return signerError(err)
