@@ -99,7 +99,7 @@ func hardware() []mutation {
 `, ``, []string{"yubikey.TestNoticeComesBeforeTheTouch"}, nil},
 		{"PIN in other hands", "keystore/yubikey/card_piv.go", `	if c.shown {`, `	if false {`, []string{"yubikey.TestPINIsForgottenAtTheEnd"}, nil},
 		{"PIN in other hands", "keystore/yubikey/session.go", `	if err = twins(found); err == nil {`, `	if err == nil {`, []string{"yubikey.TestTwins"}, nil},
-		{"PIN in other hands", "cmd/signet/pins_descriptor_unix.go", `	if err != nil || flags&unix.FD_CLOEXEC != 0 {`, `	if flags < 0 {`, []string{"signet.TestDescriptorOfOurOwn"}, nil},
+		{"PIN in other hands", "cmd/signet/pins_descriptor_unix.go", `	if err != nil || flags&unix.FD_CLOEXEC != 0 {`, `	if err != nil || flags < 0 {`, []string{"signet.TestDescriptorOfOurOwn"}, nil},
 		{"use of a key unseen", "keystore/yubikey/change.go", `	if left, again := t.memory.refusedPUK(puk); again {`, `	if left, again := t.memory.refusedPUK(puk); again && left < 0 {`, []string{"yubikey.TestWrongPUKIsNotTriedAgain"}, nil},
 		{"use of a key unseen", "keystore/yubikey/pin.go", `	if left, again := t.memory.refused(pin); again {`, `	if left, again := t.memory.refused(pin); again && left < 0 {`, []string{"yubikey.TestWrongPIN"}, nil},
 		{"use of a key unseen", "keystore/yubikey/pin.go", `		m.pin = bytes.Clone(pin)
