@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/test/harness"
 	"github.com/signet-trust/signet/test/postgres"
@@ -287,7 +290,11 @@ func TestApproversAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := harness.Start(t, change(t))
 			b := newBoard(t, h)
-			// In the middle of each round somebody else is faster once, as another server is.
+			other := server.New(server.Config{Store: harness.NewStore(h.Store, &harness.Faults{}), Signer: h.Signer, Now: h.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+			listening := httptest.NewServer(other.Handler())
+			defer listening.Close()
+			second := &harness.Client{URL: listening.URL, HTTP: http.DefaultClient, Token: h.AdminToken}
+			// In the middle of each round the last of them signs by way of another server.
 			for round := range 3 {
 				unsigned := b.next(t, fmt.Sprint("round ", round))
 				var files []tuf.File
@@ -304,14 +311,11 @@ func TestApproversAtOnce(t *testing.T) {
 						return nil
 					}
 					raced = true
-					stored, err := h.Store.Proposal(ctx, app, p.ID)
-					if err != nil {
-						return err
-					}
-					return h.Store.PutProposal(ctx, *stored)
+					body := request(files[len(files)-1])
+					return second.Call(ctx, http.MethodPost, api.ProposalPath(app, p.ID), body, &api.Proposal{})
 				})
 				var wg sync.WaitGroup
-				for _, file := range files {
+				for _, file := range files[:len(files)-1] {
 					wg.Go(func() {
 						if _, err := b.post(p.ID, request(file)); err != nil {
 							t.Error(err)
