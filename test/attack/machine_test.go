@@ -10,8 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -61,11 +61,18 @@ func (m *machine) run(args ...string) outcome {
 	if m.ahead != 0 {
 		name, env = programClock, append(env, clockEnv+"="+m.ahead.String())
 	}
-	cmd := exec.CommandContext(m.t.Context(), name, args...)
+	peak, err := os.CreateTemp(m.t.TempDir(), "peak-")
+	if err == nil {
+		err = peak.Close()
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(m.t.Context(), programMeasure, append([]string{peak.Name(), name}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = env, m.dir, &stdout, &stderr
 	started := time.Now()
-	err := cmd.Run()
+	err = cmd.Run()
 	o := outcome{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(started)}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		o.exit, err = exit.ExitCode(), nil
@@ -73,9 +80,14 @@ func (m *machine) run(args ...string) outcome {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		o.peak = usage.Maxrss << 10
+	data, err := os.ReadFile(peak.Name())
+	if err == nil {
+		o.peak, err = strconv.ParseInt(string(data), 10, 64)
 	}
+	if err != nil {
+		m.t.Fatalf("signet %v: %v\n%s", args, err, o.stderr)
+	}
+	o.peak <<= 10
 	if o.took > patience {
 		m.t.Errorf("signet %v took %s", args, o.took)
 	}

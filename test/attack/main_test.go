@@ -18,6 +18,8 @@ const (
 	program      = "signet"
 	programClock = "signet-clock"
 	clockEnv     = "SIGNET_ATTACK_CLOCK"
+	// What runs them, and tells how much memory they took.
+	programMeasure = "signet-measure"
 )
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -31,7 +33,8 @@ func testMain(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	overlay, err := clockOverlay(dir)
 	if err == nil {
-		err = errors.Join(build(dir, program), build(dir, programClock, "-overlay", overlay))
+		err = errors.Join(build(dir, program, "../../cmd/signet"), build(dir, programClock, "../../cmd/signet", "-overlay", overlay),
+			build(dir, programMeasure, "./measure"))
 	}
 	if err == nil {
 		err = os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -43,8 +46,8 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-func build(dir, name string, args ...string) error {
-	cmd := exec.Command("go", append(append([]string{"build"}, args...), "-o", filepath.Join(dir, name), "../../cmd/signet")...)
+func build(dir, name, what string, args ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build"}, args...), "-o", filepath.Join(dir, name), what)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", name, err, out)

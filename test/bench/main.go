@@ -30,7 +30,7 @@ func main() {
 	bin := flag.String("bin", "bin", "folder with signet, signet-server and crane")
 	rounds := flag.Int("rounds", 15, "rounds of each comparison")
 	requests := flag.Int("requests", 20000, "timestamp reads in each round")
-	only := flag.String("only", "", "one area: verify, timestamp, yubikey, publish, fleet or catchup")
+	only := flag.String("only", "", "one area: verify, timestamp, yubikey, publish, fleet, catchup or compromise")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -60,7 +60,7 @@ func run(ctx context.Context, bin string, rounds, requests int, only string) err
 	for _, area := range []struct {
 		name    string
 		measure func() error
-	}{{"verify", b.verify}, {"timestamp", b.timestamp}, {"yubikey", b.yubikey}, {"publish", b.publish}, {"fleet", b.fleet}, {"catchup", b.catchup}} {
+	}{{"verify", b.verify}, {"timestamp", b.timestamp}, {"yubikey", b.yubikey}, {"publish", b.publish}, {"fleet", b.fleet}, {"catchup", b.catchup}, {"compromise", b.compromise}} {
 		if only != "" && only != area.name {
 			continue
 		}
@@ -70,7 +70,7 @@ func run(ctx context.Context, bin string, rounds, requests int, only string) err
 		}
 	}
 	if !ran {
-		return fmt.Errorf("-only %s: expected verify, timestamp, yubikey, publish, fleet or catchup", only)
+		return fmt.Errorf("-only %s: expected verify, timestamp, yubikey, publish, fleet, catchup or compromise", only)
 	}
 	return nil
 }
