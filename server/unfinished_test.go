@@ -31,6 +31,30 @@ func begin(t *testing.T, h *harness.Harness, token string, size int64) *tls.Conn
 	return conn
 }
 
+// inside is begin, and waits until the server asks for the body: the request has its
+// place then. One that comes while another has the last place is turned away.
+func inside(t *testing.T, h *harness.Harness, token string, size int64) *tls.Conn {
+	t.Helper()
+	conn, err := dial(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // or the test has
+	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+		api.PublishPath(app), token, size); err != nil {
+		t.Fatal(err)
+	}
+	const want = "HTTP/1.1 100 Continue\r\n\r\n"
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if _, err := io.WriteString(conn, `{"files":`); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 // refused asks until the server has no room left for token, and fails the test
 // when it has for too long.
 func refused(t *testing.T, h *harness.Harness, token string) {
@@ -65,7 +89,7 @@ func TestUnfinishedBodiesOfOneToken(t *testing.T) {
 	eve := h.Token(t, []string{api.ScopePublish}, "registry.example/team/*")
 	var open []io.Closer
 	for range 4 { // a quarter of 16 places
-		open = append(open, begin(t, h, eve, 1000))
+		open = append(open, inside(t, h, eve, 1000))
 	}
 	refused(t, h, eve)
 	p.Publish(t)

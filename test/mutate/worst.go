@@ -1,0 +1,21 @@
+package main
+
+// worst are the protections of the worst day, and of what is carried by hand.
+func worst() []mutation {
+	return []mutation{
+		{"a report on a key", "client/history.go", `key != nil && key.Verify(payload, s.Signature) == nil {`, `key != nil && (key.Verify(payload, s.Signature) == nil || true) {`, []string{"client.TestHistoryOfALiar"}, nil},
+		{"a report on a key", "client/history.go", `case past.Version > expected:`, `case past.Version > expected+1_000_000:`, []string{"client.TestHistoryOfALiar"}, nil},
+		{"a report on a key", "client/history.go", `	h.compare(cur)
+`, `	_ = cur
+`, []string{"client.TestHistoryOfALiar"}, nil},
+		{"a report on a key", "client/compromise.go", `if !bringing.alone || !bringing.late {`, `if !bringing.late {`, []string{"client.TestCompromised"}, nil},
+
+		{"files carried by hand", "client/from.go", `if late > most {`, `if late > most && false {`, []string{"client.TestStale"}, nil},
+		{"files carried by hand", "client/session.go", `		if err := s.inDate(x); err != nil {
+			return err
+		}
+`, ``, []string{"client.TestStale"}, nil},
+
+		{"a notice of other root keys", "client/notice.go", `if s.Key == nil || s.Key.Verify(payload, s.Signature) != nil {`, `if s.Key == nil || s.Key.Verify(payload, s.Signature) != nil && false {`, []string{"client.TestNotice"}, nil},
+	}
+}
