@@ -26,7 +26,8 @@ type Exported struct {
 // timestamp.json, N.snapshot.json, every N.root.json, and N.ROLE.json of targets and
 // signers, byte for byte as they are served. Any web server that has dir as /tuf/ is a
 // mirror, and any TUF client can read it. The timestamp is replaced last, and nothing
-// is removed: whoever reads in the middle sees the state before or the one after.
+// is removed: whoever reads in the middle sees the state before or the one after, or,
+// where a new root changed the keys of a role, refuses until the rest is there.
 func (c *Client) Export(ctx context.Context, repository, dir string, options Options) (*Exported, error) {
 	if options.Offline {
 		return nil, errors.New("an export needs a server: the state on this machine has the newest root only")

@@ -22,11 +22,17 @@ func makeParent(path string) error { return os.MkdirAll(filepath.Dir(path), 0o70
 
 // writeFile puts data at path in one step: whoever reads sees the old content or
 // the new, also after a crash. Callers hold a lock, so that one fixed temporary
-// name does, and what a crash left behind is written over. They sync the folder.
+// name does. What a crash left behind under it is removed first, and never followed:
+// an export may be written to a folder that came by hand. They sync the folder.
 func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
 	dir, name := filepath.Split(path)
 	temporary := filepath.Join(dir, "."+name+".new")
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if info, err := os.Lstat(temporary); err == nil && !info.IsDir() {
+		if err := os.Remove(temporary); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -36,7 +42,7 @@ func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
 		}
 	}()
 	if _, err = f.Write(data); err == nil {
-		err = f.Chmod(mode) // the file of an earlier crash may have another
+		err = f.Chmod(mode) // whatever the umask
 	}
 	if err == nil {
 		err = f.Sync()
