@@ -42,7 +42,7 @@ func TestAwait(t *testing.T) {
 		got := awaiting(t, newSession(t, types()), alice)
 		plug(t, alice)
 		if a := <-got; a.err != nil || a.stick.Info().Serial != alice {
-			t.Errorf("%+v", a)
+			t.Errorf("%v, %v", a.stick, a.err)
 		}
 	})
 	t.Run("not another one", func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestAwait(t *testing.T) {
 		got := awaiting(t, newSession(t, types()), alice)
 		plug(t, bob, alice)
 		if a := <-got; a.err != nil || a.stick.Info().Serial != alice {
-			t.Errorf("%+v", a)
+			t.Errorf("%v, %v", a.stick, a.err)
 		}
 	})
 	t.Run("any further one", func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestAwait(t *testing.T) {
 		got := awaiting(t, session, 0)
 		plug(t, bob)
 		if a := <-got; a.err != nil || a.stick.Info().Serial != bob {
-			t.Errorf("%+v", a)
+			t.Errorf("%v, %v", a.stick, a.err)
 		}
 	})
 	t.Run("several that are new", func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestAwait(t *testing.T) {
 		got := awaiting(t, session, alice)
 		session.Close()
 		if a := <-got; !errors.Is(a.err, yubikey.ErrClosed) {
-			t.Errorf("%+v", a)
+			t.Errorf("%v, %v", a.stick, a.err)
 		}
 	})
 }

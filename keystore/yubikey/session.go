@@ -141,7 +141,8 @@ func (s *Session) Key(ctx context.Context, serial uint32, slot Slot, want *tuf.K
 
 // Await waits up to limit until the stick with the serial number is plugged in
 // or, for 0, one that this session has not handed out yet. It is ErrAbsent when
-// none came. When another program holds it, that is waited for too.
+// none came. When another program holds it, that is waited for too, and so is an
+// error that may pass, since sticks that are being changed answer oddly.
 func (s *Session) Await(ctx context.Context, serial uint32, limit time.Duration) (*Stick, error) {
 	const anyhow = 5 // pauses without any change after which to look all the same
 	end := time.Now().Add(limit)
@@ -152,16 +153,17 @@ func (s *Session) Await(ctx context.Context, serial uint32, limit time.Duration)
 		if err != nil {
 			return nil, err
 		}
-		if now != seen || quiet >= anyhow {
+		if unchanged := now == seen; !unchanged || quiet >= anyhow {
 			seen, quiet = now, 0
 			stick, err := s.attempt(ctx, func(found []*Stick, others []Info) (*Stick, error) {
 				return s.further(serial, found, others)
 			})
-			if err == nil || !errors.Is(err, ErrAbsent) && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrRemoved) {
+			if err == nil || lasting(err) || ctx.Err() != nil {
 				return stick, err
 			}
 			last = err
-			if errors.Is(err, ErrBusy) && !told {
+			absent := errors.Is(err, ErrAbsent) || errors.Is(err, ErrRemoved)
+			if !told && (errors.Is(err, ErrBusy) || unchanged && !absent) {
 				told = true
 				s.config.Asker.Notice(fmt.Sprintf("waiting: %v", held(err)))
 			}
@@ -175,6 +177,16 @@ func (s *Session) Await(ctx context.Context, serial uint32, limit time.Duration)
 			return nil, fmt.Errorf("%w: %w", last, ctx.Err())
 		}
 	}
+}
+
+// lasting tells whether an error stays however sticks are changed.
+func lasting(err error) bool {
+	if _, several := errors.AsType[*SeveralError](err); several {
+		return true
+	}
+	return slices.ContainsFunc([]error{ErrClosed, ErrNoDaemon, ErrNotAllowed, ErrNoSupport}, func(end error) bool {
+		return errors.Is(err, end)
+	})
 }
 
 // further picks the stick with the serial number or, for 0, the only one that
