@@ -89,7 +89,7 @@ func (b *bench) verify() error {
 	row("verify/cpu-to-crane", ratio(cpu, floorCPU), "x", 1, false)
 	row("verify/wall-to-crane", ratio(wall, floorWall), "x", 1, false)
 	row("verify/memory-to-crane", mib(median(peak))/mib(median(floorPeak)), "x", 1, false)
-	fmt.Printf("# crane digest: %s ms CPU, %s ms wall, %s MiB, %d requests; signet verify: %s ms wall\n", number(ms(median(floorCPU))),
+	fmt.Printf("# crane digest: %s ms CPU, %s ms wall, %s MiB, %d requests; verify itself: %s ms wall\n", number(ms(median(floorCPU))),
 		number(ms(median(floorWall))), number(mib(median(floorPeak))), b.registry.drain()/b.rounds, number(ms(median(wall))))
 	row("verify/yubikey-build-cpu", ms(median(cardsCPU)), "ms", barVerifyCPU, false)
 	row("verify/yubikey-build-memory", mib(median(cardsPeak)), "MiB", barVerifyPeak, false)
