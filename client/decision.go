@@ -28,9 +28,48 @@ type Decision struct {
 	Offline    bool             `json:"offline"`             // answered from local state alone
 	From       string           `json:"from,omitempty"`      // the folder that it was answered from
 	Stale      Duration         `json:"stale,omitempty"`     // how long ago timestamp or snapshot expired, where the anchor's MaxStale lets that pass
+	Checked    *time.Time       `json:"checked,omitempty"`   // when a server last confirmed that nothing newer is known; nil: not known
+	Age        Duration         `json:"age,omitempty"`       // how long ago that was when the answer was given
+	Signed     *time.Time       `json:"signed,omitempty"`    // when the newest file that vouches says that it was signed, by its signers' clock; nil: it does not say
+	Platforms  []string         `json:"platforms,omitempty"` // that the publisher signed the image for, such as "linux/amd64"; none: not said
 
 	// Annotations are what the publisher added to the target.
 	Annotations map[string]string `json:"annotations,omitempty"`
+
+	// Policy is what a policy made of the answer; nil where none was asked.
+	Policy *Ruling `json:"policy,omitempty"`
+}
+
+// A Ruling is what a policy made of a decision: whether the image may run, and by
+// which rule. Trusted alone says what was verified; a policy can let an untrusted
+// image pass (a mode other than enforce, an exemption), and says so here.
+type Ruling struct {
+	Allowed  bool     `json:"allowed"`            // the image may run
+	Rule     string   `json:"rule,omitempty"`     // name of the policy's rule that fits; "" when none does
+	Mode     Mode     `json:"mode,omitempty"`     // of that rule
+	Asked    string   `json:"asked,omitempty"`    // the name that was asked for, where a mirror's name stands for another
+	Exempt   string   `json:"exempt,omitempty"`   // why it may run although it was not verified: the exemption's reason
+	Until    string   `json:"until,omitempty"`    // when the exemption ends, RFC 3339
+	Warnings []string `json:"warnings,omitempty"` // for whoever asked
+}
+
+// A Mode is what a policy's rule does with an image that it does not trust.
+type Mode string
+
+// The modes.
+const (
+	ModeEnforce Mode = "enforce" // refuse it
+	ModeWarn    Mode = "warn"    // let it pass, and warn whoever asked
+	ModeAudit   Mode = "audit"   // let it pass, and log it
+)
+
+// Allowed tells whether the image may run: by the policy's word where one was
+// asked, or else if it is trusted.
+func (d *Decision) Allowed() bool {
+	if d.Policy != nil {
+		return d.Policy.Allowed
+	}
+	return d.Trusted
 }
 
 // A TagMatch is one tag under which a digest is trusted.

@@ -72,6 +72,12 @@ var mayImport = map[string][]string{
 	"server":           {"tuf", "server/api", "signer/api", "attestation"},
 	"signer":           {"tuf", "signer/api"},
 	"drill":            {"tuf", "client", "server/api"},
+	"policy":           {"tuf", "client", "attestation"},
+	"workload":         nil,
+	"imagefile":        {"tuf", "workload"},
+	"guard":            {"tuf", "client", "policy"},
+	"guard/containerd": {"tuf", "client", "policy", "guard"},
+	"guard/kubernetes": {"tuf", "client", "policy", "guard", "workload"},
 }
 
 func TestImportTable(t *testing.T) {
