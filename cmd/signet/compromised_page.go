@@ -3,11 +3,11 @@ package main
 import (
 	_ "embed"
 	"html/template"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/cmd/internal/program"
 )
 
 //go:embed compromised.html
@@ -34,18 +34,5 @@ func writeCompromisedPage(path string, result *compromisedResult) error {
 	if err := page.Execute(&b, result); err != nil {
 		return err
 	}
-	return replaceFile(path, []byte(b.String()))
-}
-
-// replaceFile writes a file beside path, and puts it in its place when it is whole.
-func replaceFile(path string, data []byte) error {
-	beside := path + ".new"
-	if err := os.WriteFile(beside, data, 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(beside, path); err != nil {
-		_ = os.Remove(beside)
-		return err
-	}
-	return nil
+	return program.WriteFile(path, []byte(b.String()), 0o600)
 }

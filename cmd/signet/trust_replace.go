@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -80,7 +81,7 @@ replace; nothing follows it by itself.
 		if err != nil {
 			return err
 		}
-		if err := replaceFile(out, append(file, '\n')); err != nil {
+		if err := program.WriteFile(out, append(file, '\n'), 0o600); err != nil {
 			return err
 		}
 		return a.print(notice, func(w io.Writer) { fmt.Fprintf(w, "%s: signed by %s\n", out, plural(len(hand), "key")) })

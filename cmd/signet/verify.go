@@ -7,12 +7,14 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/client/registry"
+	"github.com/signet-trust/signet/imagefile"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -20,13 +22,15 @@ import (
 type verifyFlags struct {
 	quiet, offline, compare, firstUse bool
 	ca, from                          string
+	jobs                              int
 	registry                          registryFlags
+	files                             fileFlags
 }
 
 func newVerify(a *app) *cobra.Command {
 	var flags verifyFlags
 	cmd := &cobra.Command{
-		Use:   "verify IMAGE...",
+		Use:   "verify [IMAGE...] [-f FILE...]",
 		Short: "Tell which digest a name means, and refuse what is not signed",
 		Long: `Tell what each image's name means, and refuse what is not signed. The trust server
 is asked, never the registry: a tag means what was signed, and the reference that
@@ -38,11 +42,17 @@ is printed pulls the image by its digest.
 
 Without tag and digest, the tag is latest.
 
+With -f, every image that a file names is verified: Kubernetes manifests, compose
+files, Dockerfiles, and lists of one reference a line. --pin then writes the digests
+into them, once all are trusted. A file that cannot be read, that names no image, or
+in which one cannot be told, is never a yes.
+
 Exit status: 0 all are trusted, 3 one is not, 1 it could not be found out for one,
 2 usage.`,
 		Example: `  docker pull $(signet verify -q registry.example.com/team/app:1.0)
-  signet verify --output json registry.example.com/team/app@sha256:...`,
-		Args: cobra.MinimumNArgs(1), // nothing checked must not read as trusted
+  signet verify --output json registry.example.com/team/app@sha256:...
+  signet verify -f deployment.yaml -f Dockerfile
+  docker compose config | signet verify -f -`,
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "print the pinned references only, and nothing unless all are trusted")
@@ -51,57 +61,162 @@ Exit status: 0 all are trusted, 3 one is not, 1 it could not be found out for on
 	f.BoolVar(&flags.compare, "compare", false, "also ask the registry what it serves; 3 is the answer when that differs")
 	f.BoolVar(&flags.firstUse, "trust-on-first-use", false, "for a name without an anchor, trust what the server shows now, and remember it")
 	f.StringVar(&flags.ca, "ca", "", "with --trust-on-first-use: PEM `file` of the only authorities that may vouch for the server")
+	f.IntVar(&flags.jobs, "jobs", 8, "how many images are asked about at once")
+	flags.files.add(f)
 	flags.registry.add(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
-		if flags.from != "" && (flags.offline || flags.firstUse) {
-			return usagef("--from says where the metadata is read: neither --offline nor --trust-on-first-use goes with it")
+		if err := flags.check(args); err != nil {
+			return err
 		}
-		images := make([]tuf.Image, len(args))
-		for i, arg := range args { // all are read first, so that a typing error asks nobody anything
-			var err error
-			if images[i], err = image(arg); err != nil {
+		var subjects []*subject
+		for _, arg := range args { // all are read first, so that a typing error asks nobody anything
+			image, err := image(arg)
+			if err != nil {
 				return err
 			}
+			subjects = append(subjects, &subject{image: a.tagged(image)})
 		}
-		return a.verify(ctx, images, flags)
+		files, err := a.readFiles(flags.files)
+		if len(files) == 0 && err != nil {
+			return errors.Join(err, flags.files.report(nil, err))
+		}
+		for _, file := range files {
+			subjects = append(subjects, a.subjects(file)...)
+		}
+		return a.verify(ctx, subjects, files, err, flags)
 	})
 	return cmd
 }
 
-// verify answers for all images, in order, and goes on after a refusal, so that
-// one run tells everything.
-func (a *app) verify(ctx context.Context, images []tuf.Image, flags verifyFlags) error {
+// check refuses flags that do not go together.
+func (flags *verifyFlags) check(args []string) error {
+	switch {
+	case len(args) == 0 && len(flags.files.paths) == 0: // nothing checked must not read as trusted
+		return usagef("verify needs an image, or a file with -f")
+	case flags.from != "" && (flags.offline || flags.firstUse):
+		return usagef("--from says where the metadata is read: neither --offline nor --trust-on-first-use goes with it")
+	case flags.jobs < 1 || flags.jobs > 64:
+		return usagef("--jobs %d: expected 1 to 64", flags.jobs)
+	}
+	return flags.files.check()
+}
+
+// tagged is image, with the tag that is meant when there is neither tag nor digest.
+func (a *app) tagged(image tuf.Image) tuf.Image {
+	if image.Tag == "" && image.Digest == "" {
+		image.Tag = "latest"
+		a.note("%s has no tag: latest is meant", image.Repository)
+	}
+	return image
+}
+
+// A subject is one image to verify, and where it was named.
+type subject struct {
+	image tuf.Image
+	place *place // in a file; nil for an argument
+	err   error  // why nobody can ask about it
+}
+
+// An answer is what verifying a subject came to. The decision is never nil.
+type answer struct {
+	decision *client.Decision
+	err      error
+	took     time.Duration
+}
+
+// verify answers for all subjects, in order, and goes on after a refusal, so that
+// one run tells everything. files are those that subjects come from, and unread is
+// what was wrong with others.
+func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefile.File, unread error, flags verifyFlags) error {
 	verifier, err := a.verifier()
 	if err != nil {
 		return err
 	}
-	var decisions []*client.Decision
-	var refused error
-	for _, image := range images {
-		if image.Tag == "" && image.Digest == "" {
-			image.Tag = "latest"
-			a.note("%s has no tag: latest is meant", image.Repository)
+	refused := unread
+	var answers []*answer
+	err = a.decideAll(ctx, verifier, subjects, flags, func(s *subject, answer *answer) error {
+		answers = append(answers, answer)
+		refused = errors.Join(refused, answer.err)
+		a.debug("%s: looked at %s in %s", answer.decision.Image, versions(answer.decision.Versions), answer.took.Round(time.Millisecond))
+		if flags.quiet || flags.files.toStdout() {
+			return nil
 		}
-		decision, err := a.decide(ctx, verifier, image, flags)
-		if err != nil {
-			decision.Hint = hint(err)
+		return a.printAnswer(s, answer.decision, false)
+	})
+	refused = errors.Join(refused, err, flags.files.report(results(subjects, answers), unread))
+	switch {
+	case refused != nil && flags.files.pin:
+		return errors.Join(refused, errors.New("no file was written: digests are pinned only when every image is trusted"))
+	case refused != nil:
+		return refused
+	case flags.files.pin:
+		if err := a.pinFiles(files, subjects, answers); err != nil {
+			return err
 		}
-		refused = errors.Join(refused, err)
-		decisions = append(decisions, decision)
-		if !flags.quiet {
-			if err := a.printDecision(decision, false); err != nil {
-				return errors.Join(refused, err)
+	}
+	if !flags.quiet || flags.files.toStdout() {
+		return nil
+	}
+	for i, answer := range answers { // with -q nothing is printed unless all are trusted: a pipe ignores exit codes
+		if err := a.printAnswer(subjects[i], answer.decision, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decideAll answers for all subjects, several at once, and tells each answer in
+// their order. What is named more than once is asked once.
+func (a *app) decideAll(ctx context.Context, verifier *client.Client, subjects []*subject, flags verifyFlags, tell func(*subject, *answer) error) error {
+	type asked struct {
+		*answer
+		subject *subject
+		done    chan struct{}
+	}
+	questions := map[tuf.Image]*asked{}
+	var queue []*asked
+	for _, s := range subjects {
+		if _, ok := questions[s.image]; !ok && s.err == nil {
+			q := &asked{subject: s, done: make(chan struct{})}
+			questions[s.image] = q
+			queue = append(queue, q)
+		}
+	}
+	progress, end := a.startProgress()
+	defer end()
+	if flags.firstUse {
+		flags.jobs = 1 // each may add an anchor
+	}
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	work := make(chan *asked)
+	for range min(flags.jobs, len(queue)) {
+		workers.Go(func() {
+			for q := range work {
+				started := a.now()
+				decision, err := a.decide(ctx, verifier, q.subject.image, flags)
+				q.answer = &answer{decision, err, a.now().Sub(started)}
+				close(q.done)
 			}
-		}
-		if ctx.Err() != nil {
-			break
-		}
+		})
 	}
-	if !flags.quiet || refused != nil {
-		return refused // with -q nothing is printed unless all are trusted: a pipe ignores exit codes
-	}
-	for _, decision := range decisions {
-		if err := a.printDecision(decision, true); err != nil {
+	go func() {
+		defer close(work)
+		for _, q := range queue {
+			work <- q
+		}
+	}()
+	for i, s := range subjects {
+		if len(queue) > 1 {
+			progress.step("verifying", i+1, len(subjects), s.String())
+		}
+		told := &answer{err: s.err}
+		if s.err == nil {
+			q := questions[s.image]
+			<-q.done
+			told = q.answer
+		}
+		if err := tell(s, s.answer(told)); err != nil {
 			return err
 		}
 	}
@@ -113,6 +228,9 @@ func (a *app) decide(ctx context.Context, verifier *client.Client, image tuf.Ima
 	undecided := func(err error) (*client.Decision, error) {
 		return &client.Decision{Image: image.String(), Repository: image.Repository, Tag: image.Tag, Signers: []string{},
 			Rule: tuf.RuleOf(err), Reason: sentence(err), Offline: flags.offline}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return undecided(err)
 	}
 	options, err := a.options(image.Repository, flags.offline)
 	if err != nil {
@@ -127,9 +245,7 @@ func (a *app) decide(ctx context.Context, verifier *client.Client, image tuf.Ima
 			return undecided(err)
 		}
 	}
-	started := a.now()
 	decision, err := verifier.Verify(ctx, image, options)
-	a.debug("%s: looked at %s in %s", image, versions(decision.Versions), a.now().Sub(started).Round(time.Millisecond))
 	if err != nil || !flags.compare {
 		return decision, err
 	}
@@ -186,16 +302,20 @@ func (a *app) resolveForCompare(ctx context.Context, config registry.Config, ima
 	return target.Digest, nil
 }
 
-// printDecision prints one answer: as text the pinned reference, and on stderr
+// printAnswer prints one answer: as text the pinned reference, and on stderr
 // what stands behind it. The text of a refusal is the error's.
-func (a *app) printDecision(d *client.Decision, quiet bool) error {
+func (a *app) printAnswer(s *subject, d *client.Decision, quiet bool) error {
 	if a.output != outputJSON && !d.Trusted {
 		return nil
 	}
 	if a.output != outputJSON && !quiet {
-		a.note("%s", a.explain(d))
+		a.note("%s%s", s.where(), a.explain(d))
 	}
-	return a.print(d, func(w io.Writer) { fmt.Fprintln(w, d.Reference) })
+	var v any = d
+	if s.place != nil {
+		v = located{File: s.place.file.Name, Line: s.place.use().Line, Use: s.place.use().What, Decision: d}
+	}
+	return a.print(v, func(w io.Writer) { fmt.Fprintln(w, d.Reference) })
 }
 
 // explain says in one line why an image is trusted.
