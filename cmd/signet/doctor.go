@@ -53,20 +53,35 @@ func (e *examination) trouble(check string, err error) {
 }
 
 func newDoctor(a *app) *cobra.Command {
-	return &cobra.Command{
+	var flags nodeFlags
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for trouble: configuration, servers, keys, YubiKeys, expiries",
 		Long: `Look for trouble, and say what mends it: the configuration, the servers, the keys,
 YubiKeys, and what expires within 30 days: of the repositories that are verified
-here, and, as its server says, of every other that a token covers. Exit status 1 when there is trouble.`,
+here, and, as its server says, of every other that a token covers. Exit status 1 when there is trouble.
+
+With --node, look for enforcement that is silently off on the node where it runs, and
+at nothing else: which hosts.toml files and image verifiers containerd asks, what goes
+past them, and whether each door refuses an image that nobody has signed. Run it there
+as root, and with --namespace where kubectl works.`,
 		Args: cobra.NoArgs,
 		RunE: a.action(func(ctx context.Context, _ []string) error {
 			e := &examination{app: a, Expiring: []expiring{}}
-			e.folders()
-			servers := e.servers(ctx)
-			e.anchors(ctx, servers)
-			e.expiring()
-			e.keys(ctx)
+			if flags.node {
+				if err := e.nodeChecks(ctx, flags); err != nil {
+					return err
+				}
+			} else {
+				if len(flags.hostsDirs)+len(flags.namespaces) > 0 {
+					return usagef("--hosts-dir and --namespace go with --node")
+				}
+				e.folders()
+				servers := e.servers(ctx)
+				e.anchors(ctx, servers)
+				e.expiring()
+				e.keys(ctx)
+			}
 			if err := a.print(e, e.write); err != nil {
 				return err
 			}
@@ -82,6 +97,8 @@ here, and, as its server says, of every other that a token covers. Exit status 1
 			return nil
 		}),
 	}
+	flags.add(cmd.Flags())
+	return cmd
 }
 
 func (e *examination) write(w io.Writer) {

@@ -73,6 +73,7 @@ var mayImport = map[string][]string{
 	"signer":           {"tuf", "signer/api"},
 	"drill":            {"tuf", "client", "server/api"},
 	"policy":           {"tuf", "client", "attestation"},
+	"nodecheck":        nil,
 	"workload":         nil,
 	"imagefile":        {"tuf", "workload"},
 	"guard":            {"tuf", "client", "policy"},

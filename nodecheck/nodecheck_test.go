@@ -1,0 +1,184 @@
+package nodecheck
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// write makes files below a new folder, by their paths. Those below bin are programs.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, data := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(name, "bin/") || name == "kubectl" || name == "containerd" {
+			mode = 0o755
+		}
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(data, "DIR", dir)), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// statuses lists the findings as "check: status".
+func statuses(t *testing.T, c Config) map[string]Finding {
+	t.Helper()
+	found, err := Check(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]Finding{}
+	for _, f := range found {
+		if f.Status != OK && f.Advice == "" {
+			t.Errorf("%s has no advice: %s", f.Check, f.Detail)
+		}
+		if other, ok := all[f.Check]; ok && other.Status != OK {
+			continue
+		}
+		all[f.Check] = f
+	}
+	return all
+}
+
+func TestHosts(t *testing.T) {
+	gate := func(status int) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodHead || r.URL.Query().Get("ns") != "registry.example.com:5000" || !strings.HasPrefix(r.URL.Path, "/v2/signet-doctor/never-signed/manifests/probe-") {
+				t.Errorf("asked %s %s", r.Method, r.URL)
+			}
+			w.WriteHeader(status)
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	refuses, lets, redirects, next := gate(403), gate(200), gate(302), gate(404)
+	const server = "server = \"https://registry.example.com:5000\"\ncapabilities = [\"pull\"]\n"
+	host := func(url, more string) string {
+		return fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n%s", url, more)
+	}
+	for _, c := range []struct {
+		name, file string
+		want       Status
+	}{
+		{"the gate refuses", server + host(refuses, ""), OK},
+		{"the gate has nothing, and nobody else is asked", server + host(next, ""), OK},
+		{"the gate lets it through", server + host(lets, ""), Trouble},
+		{"a mirror that may resolve stands behind it", server + host(next, "") + host(lets, ""), Trouble},
+		{"a mirror that may resolve is asked after a refusal", server + host(refuses, "") + host(lets, ""), Trouble},
+		{"a mirror that may resolve is asked when the gate is down", server + host("http://localhost:1", "") + host(lets, ""), Trouble},
+		{"a redirect is followed", server + host(redirects, ""), Trouble},
+		{"the registry may resolve", "server = \"https://registry.example.com:5000\"\n" + host(refuses, ""), Trouble},
+		{"no server is named", "capabilities = [\"pull\"]\n" + host(refuses, ""), Trouble},
+		{"it is garbled", server + "[host.\n", Trouble},
+		{"a capability that is not known garbles it", server + "[host.\"http://localhost\"]\ncapabilities = [\"all\"]\n", Trouble},
+		{"the gate is down", server + host("http://localhost:1", ""), Warning},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := write(t, map[string]string{"certs.d/registry.example.com_5000_/hosts.toml": c.file})
+			found := statuses(t, Config{File: filepath.Join(dir, "none.toml"), HostsDirs: []string{filepath.Join(dir, "certs.d")}})
+			if f := found["hosts.toml for registry.example.com:5000"]; f.Status != c.want {
+				t.Errorf("got %q (%s), expected %q", f.Status, f.Detail, c.want)
+			}
+		})
+	}
+	t.Run("a registry of an anchor without one", func(t *testing.T) {
+		dir := write(t, map[string]string{"certs.d/registry.example.com_5000_/hosts.toml": server + host(refuses, "")})
+		found := statuses(t, Config{HostsDirs: []string{filepath.Join(dir, "certs.d")}, Registries: []string{"registry.example.com:5000", "other.example.com"}})
+		if f := found["hosts.toml for other.example.com"]; f.Status != Trouble {
+			t.Errorf("got %+v", f)
+		}
+	})
+	t.Run("no door at all", func(t *testing.T) {
+		found := statuses(t, Config{File: filepath.Join(t.TempDir(), "none"), HostsDirs: []string{t.TempDir()}})
+		if f := found["doors"]; f.Status != Trouble {
+			t.Errorf("got %+v", found)
+		}
+	})
+}
+
+func TestVerifiers(t *testing.T) {
+	const (
+		allow  = "#!/bin/sh\nexit 0\n"
+		refuse = "#!/bin/sh\n[ \"$1\" = -name ] && [ \"$3\" = -digest ] && [ \"$5\" = -stdin-media-type ] || exit 0\ncat >/dev/null\necho not signed\nexit 1\n"
+		on     = "[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = 'DIR/bin'\nmax_verifiers = 10\n"
+		cri    = "[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = false\ndisable_snapshot_annotations = true\nmax_concurrent_downloads = 3\n"
+	)
+	for _, c := range []struct {
+		name, config string
+		bin          map[string]string
+		verifiers    Status
+		kubernetes   Status // "" where it is not told
+	}{
+		{"it refuses", on + cri, map[string]string{"a": refuse}, OK, OK},
+		{"the folder is empty", on + cri, nil, Trouble, ""},
+		{"it allows", on + cri, map[string]string{"a": allow}, Trouble, ""},
+		{"one of two refuses", on + cri, map[string]string{"a": allow, "b": refuse}, OK, OK},
+		{"more than are run", strings.Replace(on, "10", "1", 1) + cri, map[string]string{"a": allow, "b": refuse}, Trouble, ""},
+		{"none is run", strings.Replace(on, "10", "0", 1) + cri, map[string]string{"a": refuse}, Trouble, ""},
+		{"the plugin is switched off", "disabled_plugins = ['io.containerd.image-verifier.v1.bindir']\n" + on, map[string]string{"a": refuse}, Warning, ""},
+		{"Kubernetes pulls past it", on + strings.Replace(cri, "use_local_image_pull = false", "use_local_image_pull = true", 1), map[string]string{"a": refuse}, OK, Trouble},
+		{"a setting makes Kubernetes pull past it", on + strings.Replace(cri, "downloads = 3", "downloads = 5", 1), map[string]string{"a": refuse}, OK, Trouble},
+		{"annotations make Kubernetes pull past it", on + strings.Replace(cri, "annotations = true", "annotations = false", 1), map[string]string{"a": refuse}, OK, Trouble},
+		{"mirrors make Kubernetes pull past it", on + cri + "[plugins.'io.containerd.cri.v1.images'.registry.mirrors.'docker.io']\nendpoint = ['https://m']\n", map[string]string{"a": refuse}, OK, Trouble},
+		{"an older containerd's Kubernetes asks none", on + "[plugins.'io.containerd.cri.v1.images']\n", map[string]string{"a": refuse}, OK, Trouble},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files := map[string]string{"config.toml": c.config, "containerd": "#!/bin/sh\ncat DIR/config.toml\n"}
+			for name, text := range c.bin {
+				files["bin/"+name] = text
+			}
+			dir := write(t, files)
+			found := statuses(t, Config{Containerd: filepath.Join(dir, "containerd"), File: filepath.Join(dir, "config.toml"), HostsDirs: []string{dir}})
+			if f := found["image verifiers"]; f.Status != c.verifiers {
+				t.Errorf("verifiers: got %q (%s), expected %q", f.Status, f.Detail, c.verifiers)
+			}
+			if f := found["image verifiers and Kubernetes"]; f.Status != c.kubernetes {
+				t.Errorf("Kubernetes: got %q (%s), expected %q", f.Status, f.Detail, c.kubernetes)
+			}
+		})
+	}
+}
+
+func TestKubernetes(t *testing.T) {
+	for _, c := range []struct {
+		name, kubectl string
+		want          Status
+	}{
+		{"denied", "#!/bin/sh\nread pod\nimage=${pod##*image\\\":\\\"}\necho \"Error from server: admission webhook denied the request: $(cat | grep -o 'probe-[0-9a-f]*') is not signed\" >&2\nexit 1\n", OK},
+		{"admitted", "#!/bin/sh\necho pod/x created\n", Trouble},
+		{"the webhook is down", "#!/bin/sh\necho 'Error from server: failed calling webhook' >&2\nexit 1\n", Warning},
+		{"no cluster", "#!/bin/sh\necho 'connection refused' >&2\nexit 1\n", Warning},
+		{"denied for another reason", "#!/bin/sh\necho 'Error: admission webhook denied the request: no such quota' >&2\nexit 1\n", Warning},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := write(t, map[string]string{"kubectl": c.kubectl})
+			found := statuses(t, Config{File: filepath.Join(dir, "none"), HostsDirs: []string{dir}, Kubectl: filepath.Join(dir, "kubectl"), Namespaces: []string{"prod"}})
+			if f := found["Kubernetes namespace prod"]; f.Status != c.want {
+				t.Errorf("got %q (%s), expected %q", f.Status, f.Detail, c.want)
+			}
+		})
+	}
+}
+
+// FuzzReadHosts checks that whatever is taken has a server as its last host: its
+// absence is what lets containerd ask the registry itself.
+func FuzzReadHosts(f *testing.F) {
+	f.Add([]byte("server = \"https://a\"\n[host.\"https://b\"]\ncapabilities = [\"pull\"]\nca = [\"x\"]\nclient = [[\"a\", \"b\"]]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		hosts, err := readHosts(data, "/d")
+		if err == nil && len(hosts) == 0 {
+			t.Fatal("no host at all")
+		}
+	})
+}

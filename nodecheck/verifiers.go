@@ -1,0 +1,159 @@
+package nodecheck
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// defaultBin is where containerd 2 looks for verifiers unless told otherwise.
+const defaultBin = "/opt/containerd/image-verifier/bin"
+
+// verifiers looks at the image verifier plugins, runs them as containerd would, and
+// tells which of its callers go past them.
+func (n *node) verifiers(ctx context.Context, s settings) {
+	const check = "image verifiers"
+	table := s.plugin(bindir)
+	if table == nil && s.whole {
+		return // containerd 1 has no such door
+	}
+	dir := text(table, "bin_dir")
+	if dir == "" {
+		dir = defaultBin
+	}
+	if s.disabled(bindir) {
+		n.addf(check, Warning, "take it out of disabled_plugins, if verifiers are to be asked", "the plugin is switched off: containerd asks no verifier")
+		return
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		n.add(check, Warning, err.Error(), "run it as root")
+		return
+	}
+	if len(entries) == 0 {
+		if n.doors > 0 {
+			n.addf(check, OK, "", "none is set up; another door is")
+		} else {
+			n.addf(check, Trouble, "put signet-guard there as a verifier", "%s is empty or not there, and then containerd allows every image", dir)
+		}
+		return
+	}
+	n.doors++
+	most := 10
+	if m, ok := table["max_verifiers"].(int64); ok {
+		most = int(m)
+	}
+	if most >= 0 && len(entries) > most {
+		n.addf(check, Trouble, "raise max_verifiers, or take the others out", "%s holds %d files, of which containerd runs the first %d alone", dir, len(entries), most)
+	}
+	timeout := n.Timeout
+	if d, err := time.ParseDuration(text(table, "per_verifier_timeout")); err == nil && d > 0 {
+		timeout = d
+	}
+	refused := ""
+	for i, entry := range entries {
+		if most >= 0 && i >= most {
+			break
+		}
+		allowed, why := n.verifier(ctx, filepath.Join(dir, entry.Name()), timeout)
+		if !allowed {
+			refused = entry.Name() + ": " + why
+			break
+		}
+	}
+	if refused == "" {
+		n.addf(check, Trouble, "look at its policy: signet policy explain", "all verifiers in %s allow an image that nobody has signed", dir)
+		return
+	}
+	n.addf(check, OK, "", "an image that nobody has signed is refused (%s)", refused)
+	n.bypass(s)
+}
+
+// verifier runs one as containerd does. Whatever is not exit status 0 refuses.
+func (n *node) verifier(ctx context.Context, file string, timeout time.Duration) (allowed bool, why string) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	host := "localhost"
+	if len(n.Registries) > 0 {
+		host = n.Registries[0]
+	}
+	cmd := exec.CommandContext(ctx, file, "-name", n.reference(host), "-digest", "sha256:"+n.hex, "-stdin-media-type", "application/vnd.oci.descriptor.v1+json")
+	cmd.Stdin = bytes.NewReader(fmt.Appendf(nil, `{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:%s","size":1000}`, n.hex))
+	cmd.WaitDelay = time.Second
+	var out bytes.Buffer
+	cmd.Stdout = &limited{&out, 32 << 10}
+	err := cmd.Run()
+	if err == nil {
+		return true, ""
+	}
+	if out.Len() > 0 {
+		return false, string(bytes.Join(bytes.Fields(out.Bytes()), []byte(" ")))
+	}
+	return false, err.Error()
+}
+
+// limited takes only so many bytes, and the rest without a word.
+type limited struct {
+	w    io.Writer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	take := p[:min(len(p), l.left)]
+	l.left -= len(take)
+	if _, err := l.w.Write(take); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// bypass tells with which settings the CRI plugin, and so Kubernetes, pulls images
+// itself: it then asks no verifier.
+func (n *node) bypass(s settings) {
+	const check = "image verifiers and Kubernetes"
+	advice := "take the setting out, and say the same in the section " + transfer
+	if s.disabled(criImages) || s.disabled(criOld) {
+		return // no CRI: no Kubernetes on this node
+	}
+	cri := s.plugin(criImages)
+	local, known := cri["use_local_image_pull"].(bool)
+	switch {
+	case s.whole && !known:
+		n.add(check, Trouble, "this containerd's CRI asks no verifier: those since 2.1 do", "use hosts.toml or admission for Kubernetes, or a newer containerd")
+		return
+	case local:
+		n.add(check, Trouble, "use_local_image_pull is set: Kubernetes' images go past the verifiers", advice)
+		return
+	}
+	registry := s.plugin(criImages, "registry")
+	for _, setting := range []struct {
+		name string
+		set  bool
+	}{
+		{"discard_unpacked_layers", cri["discard_unpacked_layers"] == true},
+		{"image_pull_with_sync_fs", cri["image_pull_with_sync_fs"] == true},
+		{"disable_snapshot_annotations = false", cri["disable_snapshot_annotations"] == false},
+		{"max_concurrent_downloads", cri["max_concurrent_downloads"] != nil && cri["max_concurrent_downloads"] != int64(3)},
+		{"registry.mirrors", some(registry["mirrors"])},
+		{"registry.configs", some(registry["configs"])},
+		{"registry.auths", some(registry["auths"])},
+	} {
+		if setting.set {
+			n.addf(check, Trouble, advice, "%s makes containerd's CRI pull images itself, past the verifiers, with no more than a line in its log", setting.name)
+			return
+		}
+	}
+	n.add(check, OK, "containerd's CRI asks them", "")
+}
+
+func some(v any) bool {
+	table, ok := v.(map[string]any)
+	return ok && len(table) > 0
+}
