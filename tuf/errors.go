@@ -49,6 +49,14 @@ const (
 	RuleVoice      Rule = "voice"        // a signer whom the trust anchor requires does not vouch
 )
 
+// The rules of a policy, which package policy checks of images that are signed.
+const (
+	RulePolicy   Rule = "policy"   // no rule of the policy fits, or one could not be held against the name
+	RuleAge      Rule = "age"      // confirmed or signed longer ago than the policy takes
+	RulePlatform Rule = "platform" // not signed for a platform that the policy demands
+	RuleCurrent  Rule = "current"  // no longer what the tag means, and the policy demands that
+)
+
 // The rules for keys that have to be in hardware, which package attestation checks.
 const (
 	RuleNotAttested         Rule = "not-attested"         // no attestation travels with the key: a file key, an imported one, or it was left out
