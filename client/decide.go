@@ -14,40 +14,72 @@ import (
 // verify implements Verify.
 func (c *Client) verify(ctx context.Context, image tuf.Image, options Options) (*Decision, error) {
 	decision := &Decision{}
+	var checked time.Time
 	err := checkImage(image)
 	if err == nil {
-		err = c.ask(ctx, image.Repository, options, func(ctx context.Context, x *Update) error {
-			decision = &Decision{}
-			err := decision.decide(ctx, x, image)
-			decision.read(x)
-			decision.Stale = Duration(staleFor(x.trusted, c.config.Now()).Truncate(time.Second))
+		err = c.ask(ctx, image.Repository, options, func(ctx context.Context, x *Update) (err error) {
+			decision, err = c.decide(ctx, x, image)
+			checked = x.checked
 			return err
 		})
 	}
-	decision.Image, decision.Repository, decision.Offline = image.String(), image.Repository, options.Offline
-	decision.From = options.From
-	if decision.Tag == "" {
-		decision.Tag = image.Tag
+	decision.finish(image, options, err)
+	decision.confirmed(checked, c.config.Now())
+	return decision, err
+}
+
+// decide answers a question by what x verified. Its error is the verdict, or trouble.
+func (c *Client) decide(ctx context.Context, x *Update, image tuf.Image) (*Decision, error) {
+	decision := &Decision{}
+	x.trusted.StartReading()
+	err := decision.decide(ctx, x, image)
+	decision.read(x)
+	decision.Stale = Duration(staleFor(x.trusted, c.config.Now()).Truncate(time.Second))
+	return decision, err
+}
+
+// confirmed says how fresh the decision is.
+func (d *Decision) confirmed(checked, now time.Time) {
+	if checked.IsZero() {
+		d.Checked, d.Age = nil, 0
+		return
 	}
-	if decision.Digest == "" {
-		decision.Digest = image.Digest
+	at := checked.UTC().Truncate(time.Second)
+	d.Checked, d.Age = &at, Duration(elapsed(checked, now).Truncate(time.Millisecond))
+}
+
+// elapsed is how long ago since was. Where the clock ran ahead and was set right, or
+// stood still while the machine slept, the longer of what both clocks say counts.
+func elapsed(since, now time.Time) time.Duration {
+	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)), 0)
+}
+
+// finish gives the decision what does not depend on metadata, and holds back from a
+// refused one what could be taken for a yes.
+func (d *Decision) finish(image tuf.Image, options Options, err error) {
+	d.Image, d.Repository, d.Offline = image.String(), image.Repository, options.Offline
+	d.From = options.From
+	if d.Tag == "" {
+		d.Tag = image.Tag
 	}
-	if decision.Signers == nil {
-		decision.Signers = []string{}
+	if d.Digest == "" {
+		d.Digest = image.Digest
+	}
+	if d.Signers == nil {
+		d.Signers = []string{}
 	}
 	if err != nil {
-		decision.Trusted, decision.Current, decision.Reference = false, false, ""
-		decision.Signers, decision.Voices, decision.Tags = []string{}, nil, nil
+		d.Trusted, d.Current, d.Reference = false, false, ""
+		d.Signers, d.Voices, d.Tags = []string{}, nil, nil
 		// Whoever reads the digest and forgets to read trusted must not get a yes,
 		// nor what an entry says that was refused after all.
-		decision.Digest = image.Digest
-		decision.Length, decision.MediaType, decision.Annotations = 0, "", nil
-		decision.Rule, decision.Reason = tuf.RuleOf(err), reasonOf(err)
-		return decision, err
+		d.Digest = image.Digest
+		d.Length, d.MediaType, d.Annotations = 0, "", nil
+		d.Rule, d.Reason = tuf.RuleOf(err), reasonOf(err)
+		return
 	}
-	decision.Reference = image.Repository + "@" + decision.Digest
-	decision.Trusted = true
-	return decision, nil
+	d.Reference = image.Repository + "@" + d.Digest
+	d.Trusted = true
 }
 
 // reasonOf is an error in one line.
@@ -78,25 +110,16 @@ func checkImage(image tuf.Image) error {
 func (d *Decision) read(x *Update) {
 	t := x.trusted
 	d.Versions = map[string]int64{tuf.RoleRoot: t.Root().Signed.Version}
-	expires := t.Root().Signed.Expires
-	earlier := func(at time.Time) {
-		if at.Before(expires) {
-			expires = at
-		}
-	}
 	if ts := t.Timestamp(); ts != nil {
 		d.Versions[tuf.RoleTimestamp] = ts.Signed.Version
-		earlier(ts.Signed.Expires)
 	}
 	if s := t.Snapshot(); s != nil {
 		d.Versions[tuf.RoleSnapshot] = s.Signed.Version
-		earlier(s.Signed.Expires)
 	}
-	for _, role := range x.roles {
-		signed := t.Role(role).Signed
-		d.Versions[role] = signed.Version
-		earlier(signed.Expires)
+	for _, role := range t.Read() {
+		d.Versions[role] = t.Role(role).Signed.Version
 	}
+	expires := x.firstToExpire().Expires
 	d.Expires = &expires
 }
 

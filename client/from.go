@@ -71,6 +71,7 @@ func (s *session) fromFolder(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+	s.folder = true
 	err = s.stale(func() error { return s.attempts(ctx, r) })
 	return errors.Join(err, end())
 }

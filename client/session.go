@@ -27,14 +27,9 @@ type question func(ctx context.Context, x *Update) error
 
 // ask runs an update for a repository and, on what it verified, the question.
 func (c *Client) ask(ctx context.Context, repository string, options Options, q question) error {
-	anchor := options.Anchor
-	if anchor == nil {
-		var err error
-		if anchor, err = c.config.Anchors.For(repository); err != nil {
-			return err
-		}
-	} else if !tuf.MatchName(anchor.Pattern, repository) {
-		return &tuf.Refusal{Repository: repository, Rule: tuf.RuleAnchor, Clause: "TUF §5.2", Detail: fmt.Sprintf("the anchor is for %q", anchor.Pattern)}
+	anchor, err := c.anchor(repository, options)
+	if err != nil {
+		return err
 	}
 	path, err := stateDir(c.config.StateDir, repository)
 	if err != nil {
@@ -52,6 +47,17 @@ func (c *Client) ask(ctx context.Context, repository string, options Options, q 
 	return s.online(ctx)
 }
 
+// anchor is the trust anchor that a question goes by.
+func (c *Client) anchor(repository string, options Options) (*Anchor, error) {
+	if options.Anchor == nil {
+		return c.config.Anchors.For(repository)
+	}
+	if !tuf.MatchName(options.Anchor.Pattern, repository) {
+		return nil, &tuf.Refusal{Repository: repository, Rule: tuf.RuleAnchor, Clause: "TUF §5.2", Detail: fmt.Sprintf("the anchor is for %q", options.Anchor.Pattern)}
+	}
+	return options.Anchor, nil
+}
+
 // A session is one question about one repository.
 type session struct {
 	client     *Client
@@ -63,6 +69,9 @@ type session struct {
 	at         time.Time // judge expiries by this time rather than by the clock; zero: by the clock
 	late       bool      // timestamp and snapshot may have expired: at is earlier than it is
 	lacking    *[]string // note here what the demand for hardware refuses, and go on; nil: refuse
+	seen       clockMark // what this process has seen since the time was marked
+	folder     bool      // r is no server but a folder, which confirms nothing
+	lately     bool      // a server has confirmed lately what is remembered: do not ask for anything newer
 }
 
 // open opens the state and checks that the clock did not step back.
@@ -71,13 +80,29 @@ func (s *session) open() (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := s.client.config.Now()
-	if behind := d.marks.Time.Sub(now); behind > clockTolerance {
+	now, seen := s.client.config.Now(), s.seen.latest(d.marks.Time)
+	if behind := seen.Sub(now); behind > clockTolerance {
 		return nil, &tuf.Refusal{Repository: s.repository, Rule: tuf.RuleClock, Clause: "TUF §5.1",
 			Detail: fmt.Sprintf("the clock says %s, but this machine has seen %s: expired metadata could pass for fresh",
-				now.UTC().Format(time.RFC3339), d.marks.Time.Format(time.RFC3339))}
+				now.UTC().Format(time.RFC3339), seen.UTC().Format(time.RFC3339))}
 	}
 	return d, nil
+}
+
+// A clockMark is the latest time that a long-lived process has seen. It is not
+// marked on disk each time.
+type clockMark struct {
+	at     time.Time
+	marked time.Time // what was marked on disk when at was seen
+}
+
+// latest is the latest time that was seen, marked being what is marked on disk now.
+// When that went back somebody has reset it, on purpose.
+func (m clockMark) latest(marked time.Time) time.Time {
+	if m.at.After(marked) && !marked.Before(m.marked) {
+		return m.at
+	}
+	return marked
 }
 
 // clock is the time that updates are judged by.
@@ -156,8 +181,11 @@ func (s *session) try(ctx context.Context, r *remote, locked bool) error {
 	d.locked = locked
 	u := s.updater(d)
 	u.Fetch = r.fetch(s.repository)
+	if s.lately {
+		u.Fetch = lately(u.Fetch)
+	}
 	u.ETag = d.etag(r.base)
-	before := d.marks
+	before, began := d.marks, s.client.config.Now() // earlier than any answer: so nothing counts as fresher than it is
 	first, late, cancel := s.client.first(ctx, r)
 	defer cancel()
 	x, err := s.anchor.begin(first, u, d)
@@ -166,12 +194,30 @@ func (s *session) try(ctx context.Context, r *remote, locked bool) error {
 	}
 	err = x.refresh(ctx)
 	if err == nil {
+		s.confirm(x, d, began)
 		err = s.answer(ctx, x)
 	}
 	if err != nil && d.moved() {
 		return errMoved // what was read may have been half of the old and half of the new
 	}
 	return joined(err, s.save(ctx, x, r, before))
+}
+
+// confirm notes what x knows of when a server last confirmed it.
+func (s *session) confirm(x *Update, d *Dir, began time.Time) {
+	state := x.fingerprint()
+	switch {
+	case !s.folder && !s.lately:
+		x.checked = began
+		d.markChecked(began, state, clockGrain)
+	case d.marks.CheckedFor == state:
+		x.checked = d.marks.Checked
+	}
+}
+
+// fingerprint tells apart what updates verified: root and timestamp name all else.
+func (x *Update) fingerprint() string {
+	return digestHex([]byte(digestHex(x.trusted.Bytes(tuf.RoleRoot)) + digestHex(x.trusted.Bytes(tuf.RoleTimestamp))))[:32]
 }
 
 // joined is err, and with it what went wrong in saving; that another process
@@ -267,14 +313,20 @@ func (s *session) offline(ctx context.Context) error {
 	if err := x.refresh(ctx); err != nil {
 		return err
 	}
+	if d.marks.CheckedFor == x.fingerprint() {
+		x.checked = d.marks.Checked
+	}
 	if err := s.answer(ctx, x); err != nil {
 		return err
 	}
 	if now := s.client.config.Now(); now.Sub(before.Time) > clockGrain {
 		if again, err := OpenDir(s.path); err == nil && now.After(again.marks.Time) {
 			again.marks.Time = now.UTC().Truncate(time.Second)
+			unmoved := again.marks.Generation == d.marks.Generation
 			// A state folder that cannot be written to still answers offline.
-			_ = again.Save(ctx, nil)
+			if err := again.Save(ctx, nil); err == nil && unmoved {
+				d.marks = again.marks
+			}
 		}
 	}
 	return nil

@@ -43,6 +43,10 @@ type marks struct {
 	Server     string    `json:"server,omitempty"`
 	ETagFor    string    `json:"etagFor,omitempty"` // SHA-256 of the timestamp that ETag stands for
 	Stale      stale     `json:"stale,omitzero"`
+	// Checked is when a server last confirmed that nothing newer is known than the
+	// root and timestamp of which CheckedFor is the fingerprint.
+	Checked    time.Time `json:"checked,omitzero"`
+	CheckedFor string    `json:"checkedFor,omitempty"`
 }
 
 // stale notes, before a root is written that takes online keys away, the files

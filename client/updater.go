@@ -82,6 +82,7 @@ type Update struct {
 	pending []tuf.File         // verified, and to be remembered: roots first
 	gone    []tuf.File         // to be forgotten once the roots are remembered
 	roles   []string           // that were loaded, in order
+	checked time.Time          // when a server confirmed that nothing newer is known; zero: not known
 	signers map[[2]string]bool // by role and key ID: whether the key has signed the role's file
 }
 

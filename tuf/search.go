@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -92,6 +93,9 @@ func (t *Trusted) loaded(at edge, load LoadFunc) (*Targets, error) {
 		if !t.edges[at] {
 			return nil, fmt.Errorf("load of %s under %s returned without handing it to UpdateRole", at.role, at.delegator)
 		}
+	}
+	if !slices.Contains(t.read, at.role) {
+		t.read = append(t.read, at.role)
 	}
 	return t.set.Targets[at.role], nil
 }

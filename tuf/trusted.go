@@ -48,6 +48,7 @@ type Trusted struct {
 	// final says of timestamp and snapshot that the file offered last may be built
 	// upon. Others only serve to notice a step back.
 	final map[string]bool
+	read  []string // roles that searches read since StartReading, each once
 }
 
 // edge is one delegation. A role that two others delegate to is verified under
@@ -378,6 +379,14 @@ func (t *Trusted) Verified(role, delegator string) bool { return t.edges[edge{ro
 
 // Bytes returns the file of role that verified last, or nil.
 func (t *Trusted) Bytes(role string) []byte { return t.bytes[role] }
+
+// StartReading forgets which roles were read: where one update answers several
+// questions, each is to tell what it stands on.
+func (t *Trusted) StartReading() { t.read = nil }
+
+// Read returns the roles below root that were read since StartReading, in the order
+// in which they were first read: what an answer of the searches stands on.
+func (t *Trusted) Read() []string { return slices.Clone(t.read) }
 
 // Now returns the time that the update is judged by.
 func (t *Trusted) Now() time.Time { return t.now }

@@ -1,0 +1,227 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A watchKey tells apart what is watched: by repository, and by all that an anchor
+// demands, for one repository may be asked about under several.
+type watchKey [sha256.Size]byte
+
+func keyOf(repository string, a *Anchor) (key watchKey, err error) {
+	data := make([]byte, 0, 1024)
+	add := func(fields ...string) {
+		data = binary.AppendUvarint(data, uint64(len(fields)))
+		for _, field := range fields {
+			data = append(binary.AppendUvarint(data, uint64(len(field))), field...)
+		}
+	}
+	number := func(n int64) { data = binary.AppendVarint(data, n) }
+	add(repository, a.Pattern, a.RootSHA256, a.CA)
+	add(a.RootKeys...)
+	add(a.Servers...)
+	if a.PlainHTTP {
+		number(1)
+	} else {
+		number(0)
+	}
+	for _, n := range []int64{int64(a.Threshold), a.MinRoot, a.MinTargets, int64(a.MaxStale), int64(len(a.Require))} {
+		number(n)
+	}
+	for _, voice := range a.Require {
+		add(voice.Name)
+		add(voice.Keys...)
+	}
+	if a.Hardware != nil {
+		demand, err := json.Marshal(a.Hardware)
+		if err != nil {
+			return key, err
+		}
+		add(string(demand))
+	}
+	return sha256.Sum256(data), nil
+}
+
+// An upstream is one set of servers.
+type upstream struct {
+	anchor Anchor        // its servers, authorities and whether HTTP will do; nothing else
+	demand chan struct{} // one for each flight that somebody waits for
+	done   chan struct{} // closed when its last refreshes ended; the background's goroutine alone looks
+}
+
+// entry returns what is watched of a repository under an anchor, from now on if it
+// was not.
+func (w *Watcher) entry(repository string, anchor *Anchor) (*watched, error) {
+	key, err := keyOf(repository, anchor)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.RLock()
+	e, closed := w.entries[key], w.closed
+	w.mu.RUnlock()
+	switch {
+	case closed:
+		return nil, ErrClosed
+	case e != nil:
+		return e, nil
+	}
+	e = &watched{key: key, repository: repository, anchor: anchor.clone()}
+	e.turn.Store(w.turn.Add(1))
+	e.askedAt.Store(w.client.config.Now().UnixNano())
+	e.due.Store(never)
+	w.mu.Lock()
+	if known := w.entries[key]; known != nil {
+		w.mu.Unlock()
+		return known, nil
+	}
+	e.upstream = w.upstream(e.anchor)
+	e.anchor.Servers, e.anchor.CA = e.upstream.anchor.Servers, e.upstream.anchor.CA
+	w.entries[key] = e
+	w.mu.Unlock()
+	e.mu.Lock()
+	w.account(e, e.fixed())
+	e.mu.Unlock()
+	w.shrink()
+	return e, nil
+}
+
+// upstream returns the upstream of an anchor, which lends it its texts: they are
+// held once for all. w.mu is held.
+func (w *Watcher) upstream(a *Anchor) *upstream {
+	name := strings.Join(a.Servers, "\n") + "\n\n" + a.CA
+	if a.PlainHTTP {
+		name += "\nplain HTTP"
+	}
+	u := w.upstreams[name]
+	if u == nil {
+		u = &upstream{anchor: Anchor{Servers: a.Servers, CA: strings.Clone(a.CA), PlainHTTP: a.PlainHTTP}, demand: make(chan struct{}, 4*w.config.Workers)}
+		w.upstreams[name] = u
+	}
+	return u
+}
+
+// clone copies an anchor: whoever gave it may change it.
+func (a *Anchor) clone() *Anchor {
+	c := *a
+	c.RootKeys, c.Servers, c.Require = slices.Clone(a.RootKeys), slices.Clone(a.Servers), slices.Clone(a.Require)
+	for i := range c.Require {
+		c.Require[i].Keys = slices.Clone(c.Require[i].Keys)
+	}
+	if a.Hardware != nil {
+		demand := *a.Hardware
+		c.Hardware = &demand
+	}
+	return &c
+}
+
+// shrink lets those go that were asked about least recently, while more is held than
+// the configuration allows. It takes a little more than it must, so as not to look
+// for every single one.
+func (w *Watcher) shrink() {
+	w.mu.RLock()
+	count := len(w.entries)
+	w.mu.RUnlock()
+	most, bytes := w.config.MaxRepositories, w.config.MaxBytes
+	if count <= most && w.bytes.Load() <= bytes {
+		return
+	}
+	if count > most {
+		most -= most / 64
+	}
+	if w.bytes.Load() > bytes {
+		bytes -= bytes / 64
+	}
+	all := w.all()
+	slices.SortFunc(all, func(a, b *watched) int { return int(a.turn.Load() - b.turn.Load()) })
+	for _, e := range all[:max(len(all)-1, 0)] { // the last one is being asked about
+		if count <= most && w.bytes.Load() <= bytes {
+			return
+		}
+		w.drop(e)
+		count--
+	}
+}
+
+// all lists what is watched.
+func (w *Watcher) all() []*watched {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	list := make([]*watched, 0, len(w.entries))
+	for _, e := range w.entries {
+		list = append(list, e)
+	}
+	return list
+}
+
+// drop watches e no more. What was verified stays in the state folder.
+func (w *Watcher) drop(e *watched) {
+	w.mu.Lock()
+	if w.entries[e.key] == e {
+		delete(w.entries, e.key)
+	}
+	w.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.gone = true
+	w.account(e, 0)
+	w.count.dropped.Add(1)
+}
+
+// A room is where the flights of one repository take turns: they share its folder.
+type room struct {
+	seat chan struct{}
+	refs int
+}
+
+// enter waits for its turn at a repository.
+func (w *Watcher) enter(ctx context.Context, repository string) (leave func(), err error) {
+	w.roomsMu.Lock()
+	r := w.rooms[repository]
+	if r == nil {
+		r = &room{seat: make(chan struct{}, 1)}
+		w.rooms[repository] = r
+	}
+	r.refs++
+	w.roomsMu.Unlock()
+	out := func() {
+		w.roomsMu.Lock()
+		defer w.roomsMu.Unlock()
+		if r.refs--; r.refs == 0 {
+			delete(w.rooms, repository)
+		}
+	}
+	select {
+	case r.seat <- struct{}{}:
+		return func() { <-r.seat; out() }, nil
+	case <-ctx.Done():
+		out()
+		return nil, ErrClosed
+	}
+}
+
+// never is the due time of what is not to be refreshed.
+const never = int64(1<<63 - 1)
+
+// schedule says when e is to be refreshed next: ahead of the end of the interval,
+// and ahead of the first expiry of what is held, yet not all at once.
+func (w *Watcher) schedule(e *watched, now time.Time) {
+	refresh := w.config.Refresh
+	// Between a half and three quarters of the interval, by the key.
+	wait := refresh/2 + time.Duration(e.key[0])*refresh/1024
+	if e.failure.Load() != nil {
+		wait = max(refresh/4, w.config.Negative)
+	} else if h := e.held.Load(); h != nil {
+		for _, a := range h.answers {
+			if a.err == nil {
+				wait = min(wait, max(a.first.Expires.Sub(now)-refresh/4, refresh/8))
+			}
+		}
+	}
+	e.due.Store(now.Add(wait).UnixNano())
+}
