@@ -63,34 +63,58 @@ func (s *Server) getExpiring(w http.ResponseWriter, r *http.Request) error {
 	if err := s.learned.ensure(r.Context(), s); err != nil {
 		return err
 	}
-	page := api.ExpiringResponse{Roles: []api.ExpiringRole{}}
+	page, err := s.expiringPage(r.Context(), token, before, after, int(limit))
+	if err != nil {
+		return err
+	}
+	return s.writeJSON(w, http.StatusOK, page)
+}
+
+// expiringPage gathers up to limit of what the token covers. Where the next page starts
+// names only what was told: what the token does not cover is known by nothing but the
+// second that it expires at.
+func (s *Server) expiringPage(ctx context.Context, token Token, before time.Time, after api.ExpiringRole, limit int) (*api.ExpiringResponse, error) {
+	page := &api.ExpiringResponse{Roles: []api.ExpiringRole{}}
+	start := after.Expires.Unix()
 	for looked := 0; ; {
-		list, err := s.store.Expiring(r.Context(), before, after, expiringBatch)
+		list, err := s.store.Expiring(ctx, before, after, expiringBatch)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, e := range list {
-			if covers(token, e.Repository) {
-				if len(page.Roles) == int(limit) {
-					page.Next = cursor(after)
-					return s.writeJSON(w, http.StatusOK, page)
-				}
-				page.Roles = append(page.Roles, e)
-			}
 			after = e
+			if !covers(token, e.Repository) {
+				continue
+			}
+			if len(page.Roles) == limit {
+				page.Next = cursor(page.Roles[limit-1])
+				return page, nil
+			}
+			page.Roles = append(page.Roles, e)
 		}
 		if len(list) < expiringBatch {
-			return s.writeJSON(w, http.StatusOK, page)
+			return page, nil
 		}
-		if looked += len(list); looked >= expiringMost {
-			page.Next = cursor(after)
-			return s.writeJSON(w, http.StatusOK, page)
+		if looked += len(list); looked < expiringMost {
+			continue
+		}
+		switch told := len(page.Roles); {
+		case told > 0:
+			page.Next = cursor(page.Roles[told-1])
+			return page, nil
+		case after.Expires.Unix() > start:
+			page.Next = cursor(api.ExpiringRole{Expires: after.Expires})
+			return page, nil
 		}
 	}
 }
 
-// cursor names a place in the list, and readCursor finds it again.
+// cursor names a place in the list, after a role or, without one, at the start of a
+// second; readCursor finds it again.
 func cursor(e api.ExpiringRole) string {
+	if e.Repository == "" {
+		return strconv.FormatInt(e.Expires.Unix(), 10)
+	}
 	return fmt.Sprintf("%d %s %s", e.Expires.Unix(), e.Repository, e.Role)
 }
 
@@ -100,6 +124,9 @@ func readCursor(text string) (api.ExpiringRole, error) {
 	}
 	parts := strings.SplitN(text, " ", 3)
 	at, err := strconv.ParseInt(parts[0], 10, 64)
+	if err == nil && len(parts) == 1 && at >= 1 {
+		return api.ExpiringRole{Expires: time.Unix(at, 0)}, nil
+	}
 	if err != nil || len(parts) != 3 || at < 1 || tuf.CheckRepository(parts[1]) != nil || !isRole(parts[2]) {
 		return api.ExpiringRole{}, fmt.Errorf("%w: after is what the page before gave as next", api.ErrBadRequest)
 	}
