@@ -59,7 +59,7 @@ func (s *Server) bring(ctx context.Context, repository string, at *attempt, root
 	if head.State.Timestamp.Version >= last.Timestamp.Version {
 		return false, nil // another server was faster
 	}
-	first := slices.ContainsFunc(roots, func(f tuf.File) bool { return f.Version == 1 })
+	first := slices.ContainsFunc(roots, func(f tuf.File) bool { return f.Version == head.before()+1 })
 	if head.Generation == 0 && !at.sameOwner(last) && !first {
 		return false, nil // somebody else's, whom nobody has asked for
 	}
@@ -82,7 +82,7 @@ func (s *Server) bring(ctx context.Context, repository string, at *attempt, root
 		case len(between) > 0:
 			on.State.Root = between[len(between)-1]
 		case head.Generation == 0 && first:
-			on.State.Root = tuf.File{Role: tuf.RoleRoot, Bytes: last.Root} // its own keys sign it
+			on.State.Root = tuf.File{Role: tuf.RoleRoot, Version: next.Root.Version - 1, Bytes: last.Root} // its own keys sign it
 		}
 	}
 	for _, file := range last.Roles {
@@ -172,6 +172,11 @@ func (s *Server) checkLate(repository string, head *Head, late []tuf.File, tree 
 	var on *tuf.State // nil for the first publish
 	if cur.Root.Bytes != nil {
 		on = &cur
+	} else if head.Retired > 0 {
+		rules.Floors = map[string]int64{} // one below each, since the signer may know of more
+		for _, file := range files {
+			rules.Floors[file.Role] = file.Version - 1
+		}
 	}
 	_, changed, err := tuf.CheckPublish(repository, on, files, rules)
 	if err != nil {
@@ -202,6 +207,15 @@ func inDate(now time.Time, root *tuf.Root, signed *signerapi.Signed) (time.Time,
 	return before(before(before(now, timestamp.Signed.Expires), snapshot.Signed.Expires), root.Signed.Expires), nil
 }
 
+// before is the version of the root that the next one has to follow: of a name that was
+// retired, the last that it had.
+func (h *Head) before() int64 {
+	if h.Retired > 0 {
+		return h.Floors[tuf.RoleRoot]
+	}
+	return h.State.Root.Version
+}
+
 // nextRoots returns the roots from the one that follows the stored one, or the
 // first, to last. Those in between are looked for in given. Each is checked.
 func nextRoots(repository string, head *Head, given []tuf.File, last []byte) ([]tuf.File, error) {
@@ -209,18 +223,18 @@ func nextRoots(repository string, head *Head, given []tuf.File, last []byte) ([]
 	if err != nil {
 		return nil, err
 	}
-	stored, by := head.State.Root.Version, newest
+	stored, by := head.before(), newest
 	if head.Generation > 0 {
 		if by, err = tuf.ReadRoot(head.State.Root.Bytes); err != nil {
 			return nil, err
 		}
 	}
-	if i := slices.IndexFunc(given, func(f tuf.File) bool { return f.Version == 1 }); i >= 0 && stored == 0 {
+	if i := slices.IndexFunc(given, func(f tuf.File) bool { return f.Version == stored+1 }); i >= 0 && head.Generation == 0 {
 		if by, err = tuf.ReadRoot(given[i].Bytes); err != nil {
 			return nil, err
 		}
-		if newest.Signed.Version == 1 && !bytes.Equal(given[i].Bytes, last) {
-			return nil, &tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Version: 1, Rule: tuf.RuleRootChain, Clause: "TUF §5.3.4",
+		if newest.Signed.Version == stored+1 && !bytes.Equal(given[i].Bytes, last) {
+			return nil, &tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Version: stored + 1, Rule: tuf.RuleRootChain, Clause: "TUF §5.3.4",
 				Detail: "the root that the signer knows is another one"}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/signet-trust/signet/server/api"
+	signerapi "github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/test/harness"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -91,5 +92,41 @@ func TestRetiredNameStartsAbove(t *testing.T) {
 	h.Clock.Advance(13 * 60 * 60 * 1e9)
 	if h.Server.RefreshDue(t.Context()) != 1 {
 		t.Error("it is not refreshed")
+	}
+}
+
+// The first publish of a name that was retired was signed and never committed. As with
+// a new name, it is not lost to its publisher, who starts again, nor to an operator who
+// has the first root.
+func TestRetiredNameIsNotLost(t *testing.T) {
+	for _, recover := range []bool{false, true} {
+		h := harness.Start(t)
+		h.Publisher(t, app).Init(t)
+		if err := h.Store.Retire(t.Context(), app, h.Clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Signer.Retire(t.Context(), app, nil); err != nil {
+			t.Fatal(err)
+		}
+		p := h.Publisher(t, app)
+		lost := again(t, p, 2, 2)
+		if _, err := h.Signer.Sign(t.Context(), signerapi.SignRequest{Repository: app, Roots: [][]byte{lost[0].Bytes}, Roles: lost[1:]}); err != nil {
+			t.Fatal(err)
+		}
+		if eve := h.Publisher(t, app); !recover {
+			if _, err := eve.Client.Publish(t.Context(), app, again(t, eve, 2, 2)...); !errors.Is(err, api.ErrSignerUnavailable) {
+				t.Errorf("by other keys: %v", err)
+			}
+		}
+		h.Clock.Advance(60 * 60 * 1e9)
+		if recover {
+			if moved, err := h.Server.Recover(t.Context(), app, lost[:1]); err != nil || !moved {
+				t.Fatalf("recovered: %t, %v", moved, err)
+			}
+		} else if _, err := p.Client.Publish(t.Context(), app, again(t, p, 2, 2)...); !errors.Is(err, tuf.ErrConflict) {
+			t.Fatalf("got %v, expected tuf.ErrConflict", err)
+		}
+		verify(t, h, app)
+		p.Publish(t)
 	}
 }
