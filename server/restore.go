@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	signerapi "github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/tuf"
@@ -27,7 +26,8 @@ type Recovery struct {
 	Moved      bool     `json:"moved"`             // it was brought up to what the signer signed last
 	PutBack    []string `json:"putBack,omitempty"` // files that readers had, and that are current again
 	// Raise is what the signer has to be raised above first, on its own machine, by
-	// role; then Restore is to be run again. Nothing else was done.
+	// role; then Restore is to be run again. Nothing else was done, but that the next
+	// file of what is lost has to be above what was seen.
 	Raise map[string]int64 `json:"raise,omitempty"`
 	Again []Again          `json:"publishAgain,omitempty"`
 }
@@ -44,6 +44,10 @@ type Again struct {
 // restoreGap is how far above what one reader has seen the signer goes on: others may
 // have seen more.
 const restoreGap = 1_000_000
+
+// restoreMost is the furthest that versions are raised. Nobody publishes so often: what
+// is above was signed by who had stolen the online keys.
+const restoreMost = 1 << 40
 
 // Restore brings a repository forward after the database, or the database and the
 // signer, were put back as they were before. First it does what Recover does. Then it
@@ -80,8 +84,12 @@ func (s *Server) Restore(ctx context.Context, repository string, seen Seen, rais
 		return nil, err
 	}
 	if above != nil && raise == nil {
+		// The next run finds what was lost known here, and goes on.
+		if len(r.lost) > 0 {
+			err = s.store.RaiseFloors(ctx, repository, r.lost)
+		}
 		done.Raise = above
-		return done, nil
+		return done, err
 	}
 	if above != nil {
 		if err := raise(ctx, above); err != nil {
@@ -91,13 +99,11 @@ func (s *Server) Restore(ctx context.Context, repository string, seen Seen, rais
 	if done.PutBack, err = r.putBack(ctx); err != nil {
 		return nil, err
 	}
-	floors := map[string]int64{}
 	for _, role := range slices.Sorted(maps.Keys(r.lost)) {
 		done.Again = append(done.Again, Again{Role: role, Stored: r.next.Roles[role].Version, Seen: r.lost[role]})
-		floors[role] = r.lost[role]
 	}
-	if len(floors) > 0 {
-		err = s.store.RaiseFloors(ctx, repository, floors)
+	if len(r.lost) > 0 {
+		err = s.store.RaiseFloors(ctx, repository, r.lost)
 	}
 	return done, err
 }
@@ -129,14 +135,20 @@ func (r *restoring) find(ctx context.Context, seen Seen) error {
 	if err := r.follow(seen.Roots); err != nil {
 		return err
 	}
+	proof, err := r.look(seen)
+	if err != nil {
+		return err
+	}
+	r.marks = map[string]int64{
+		tuf.RoleSnapshot:  max(r.head.State.Snapshot.Version, proof.snapshot),
+		tuf.RoleTimestamp: max(r.head.State.Timestamp.Version, proof.timestamp),
+	}
 	r.next = tuf.State{Root: r.head.State.Root, Roles: maps.Clone(r.head.State.Roles)}
 	if len(r.chain) > 0 {
 		r.next.Root = r.chain[len(r.chain)-1]
 	}
-	for _, file := range seen.Roles {
-		if file.Version > r.next.Roles[file.Role].Version {
-			r.next.Roles[file.Role] = file
-		}
+	if err := r.take(seen.Roles, proof); err != nil {
+		return err
 	}
 	// Each has to be signed by those whom the others name, root's targets keys first.
 	if r.tree, err = tuf.CheckTree(r.repository, r.root, r.next.Roles, r.server.config.Limits); err != nil {
@@ -155,7 +167,13 @@ func (r *restoring) find(ctx context.Context, seen Seen) error {
 			r.changed = append(r.changed, file)
 		}
 	}
-	return r.look(seen)
+	r.lost = map[string]int64{}
+	for role, version := range proof.roles {
+		if version > r.next.Roles[role].Version {
+			r.lost[role] = version
+		}
+	}
+	return nil
 }
 
 // follow takes the roots that come after the stored one.
@@ -185,77 +203,6 @@ func (r *restoring) follow(given []tuf.File) error {
 	}
 }
 
-// look finds the versions that snapshots and timestamps of readers prove to have been
-// there. One that no root's keys have signed proves nothing, and is refused.
-func (r *restoring) look(seen Seen) error {
-	r.marks = map[string]int64{tuf.RoleSnapshot: r.head.State.Snapshot.Version, tuf.RoleTimestamp: r.head.State.Timestamp.Version}
-	r.lost = map[string]int64{}
-	var roots []*tuf.Root
-	for _, file := range slices.Concat(r.roots, r.chain) {
-		root, err := tuf.ReadRoot(file.Bytes)
-		if err != nil {
-			return err
-		}
-		roots = append(roots, root)
-	}
-	for _, file := range seen.Timestamps {
-		timestamp, err := tuf.ReadTimestamp(file.Bytes)
-		if err != nil {
-			return err
-		}
-		payload, err := tuf.Payload(timestamp)
-		if err != nil {
-			return err
-		}
-		signed := func(key *tuf.Key) bool {
-			for _, s := range timestamp.Signatures {
-				if s.KeyID == key.ID() && key.Verify(payload, s.Signature) == nil {
-					return true
-				}
-			}
-			return false
-		}
-		if !signedByAny(roots, tuf.RoleTimestamp, signed) {
-			return r.unsigned(tuf.RoleTimestamp, timestamp.Signed.Version)
-		}
-		r.marks[tuf.RoleTimestamp] = max(r.marks[tuf.RoleTimestamp], timestamp.Signed.Version)
-	}
-	for _, file := range seen.Snapshots {
-		snapshot, err := tuf.ReadSnapshot(file.Bytes)
-		if err != nil {
-			return err
-		}
-		payload, err := tuf.Payload(snapshot)
-		if err != nil {
-			return err
-		}
-		signed := func(key *tuf.Key) bool {
-			for _, s := range snapshot.Signatures {
-				if s.KeyID == key.ID() && key.Verify(payload, s.Signature) == nil {
-					return true
-				}
-			}
-			return false
-		}
-		if !signedByAny(roots, tuf.RoleSnapshot, signed) {
-			return r.unsigned(tuf.RoleSnapshot, snapshot.Signed.Version)
-		}
-		r.marks[tuf.RoleSnapshot] = max(r.marks[tuf.RoleSnapshot], snapshot.Signed.Version)
-		for name, meta := range snapshot.Signed.Meta {
-			role := strings.TrimSuffix(name, ".json")
-			if meta.Version > r.next.Roles[role].Version {
-				r.lost[role] = max(r.lost[role], meta.Version)
-			}
-		}
-	}
-	return nil
-}
-
-func (r *restoring) unsigned(role string, version int64) error {
-	return &tuf.Refusal{Repository: r.repository, Role: role, Version: version, Rule: tuf.RuleThreshold, Clause: "TUF §5.4, §5.5",
-		Detail: "it is not signed by the keys of any root of the repository"}
-}
-
 // above says what the signer has to go on above, or nil when it does already.
 func (r *restoring) above(ctx context.Context) (map[string]int64, error) {
 	last, err := r.server.signer.Last(ctx, r.repository)
@@ -263,19 +210,27 @@ func (r *restoring) above(ctx context.Context) (map[string]int64, error) {
 	if err != nil && !restored {
 		return nil, signerError(err)
 	}
-	known := len(r.chain) == 0 && len(r.changed) == 0
+	told := true // of all that is lost, when Restore ran before
 	for role, version := range r.lost {
-		known = known && r.head.Floors[role] >= version
+		told = told && r.head.Floors[role] >= version
 	}
-	if restored && len(r.lost) == 0 {
+	if restored && told {
 		return nil, nil
 	}
-	if !restored && known && last.Timestamp.Version >= r.marks[tuf.RoleTimestamp] && last.Snapshot.Version >= r.marks[tuf.RoleSnapshot] {
+	if !restored && told && len(r.chain) == 0 && len(r.changed) == 0 && last.Timestamp.Version >= r.marks[tuf.RoleTimestamp] && last.Snapshot.Version >= r.marks[tuf.RoleSnapshot] {
 		return nil, nil
 	}
 	above := maps.Clone(r.lost)
 	for role, version := range r.marks {
 		above[role] = version + restoreGap
+		if version > restoreMost-restoreGap {
+			return nil, r.tooFar(role, version)
+		}
+	}
+	for role, version := range r.lost {
+		if version > restoreMost {
+			return nil, r.tooFar(role, version)
+		}
 	}
 	return above, nil
 }
@@ -327,19 +282,4 @@ func (r *restoring) putBack(ctx context.Context) ([]string, error) {
 	}
 	s.log.Warn("put back what readers had", "repository", r.repository, "files", names)
 	return names, nil
-}
-
-// signedByAny tells whether enough of the keys that one of roots lists for role have
-// signed.
-func signedByAny(roots []*tuf.Root, role string, signed func(*tuf.Key) bool) bool {
-	return slices.ContainsFunc(roots, func(root *tuf.Root) bool {
-		listed := tuf.RoleKeysOf(root, role)
-		n := 0
-		for i, key := range listed.Keys {
-			if !slices.ContainsFunc(listed.Keys[:i], key.Equal) && signed(key) {
-				n++
-			}
-		}
-		return listed.Threshold > 0 && n >= listed.Threshold
-	})
 }
