@@ -54,9 +54,16 @@ func (s *Server) proposals(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("%w: id is 64 hex digits, as a proposal's ID", api.ErrBadRequest)
 		}
 	}
-	switch {
-	case r.Method == http.MethodPost:
+	if r.Method == http.MethodPost {
 		return s.postProposal(w, r, token, repository, id)
+	}
+	// A proposal is as large as a publish, and whoever may publish has it read whole.
+	leave, err := s.reading.enter(r.Context(), token.ID, s.config.MaxBody)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	switch {
 	case r.Method == http.MethodDelete && id == "":
 		return fmt.Errorf("%w: which proposal? Expected ?id=", api.ErrBadRequest)
 	case r.Method == http.MethodDelete:

@@ -58,6 +58,7 @@ type Server struct {
 	rates   *rates
 	reads   chan struct{} // a slot for each request at work
 	under   *gate         // publishes under way: arriving, waiting or at work
+	reading *gate         // proposals that are read, each of as much as a publish
 	writes  chan struct{} // a slot for each publish at work
 	turns   turns
 	fresh   freshness
@@ -92,6 +93,7 @@ func New(c Config) *Server {
 		rates:   newRates(c.Rates),
 		reads:   make(chan struct{}, c.MaxReads),
 		under:   newGate(min(publishPlaces*c.MaxWrites, max(c.MaxReads/2, 1)), publishBodies*c.MaxBody, publishQueue),
+		reading: newGate(min(publishPlaces*c.MaxWrites, max(c.MaxReads/2, 1)), publishBodies*c.MaxBody, publishQueue),
 		writes:  make(chan struct{}, c.MaxWrites),
 		turns:   newTurns(),
 		learned: learned{turn: make(chan struct{}, 1)},
