@@ -223,23 +223,31 @@ func (s *Server) listProposals(ctx context.Context, repository string) ([]api.Pr
 		return nil, err
 	}
 	for _, p := range stored {
-		expires := p.Created.Add(api.ProposalLife)
-		if !s.now().Before(expires) {
+		if !s.now().Before(p.Created.Add(api.ProposalLife)) {
 			continue
 		}
 		state, files, err := s.proposalState(ctx, head, &p)
 		if err != nil {
 			return nil, err
 		}
-		summary := api.ProposalSummary{ID: p.ID, State: state, Note: p.Note, Token: p.Token,
-			Created: p.Created, Updated: p.Updated, Expires: expires}
-		for _, f := range files {
-			summary.Files = append(summary.Files, api.ProposedFile{Role: f.Role, Version: f.Version, Signatures: f.Signatures})
-		}
-		list = append(list, summary)
+		list = append(list, p.summary(state, files))
 	}
 	return list, nil
 }
+
+// summary is the line of a list.
+func (p *Proposal) summary(state string, files []outlined) api.ProposalSummary {
+	line := api.ProposalSummary{ID: p.ID, State: state, Note: p.Note, Token: p.Token,
+		Created: p.Created, Updated: p.Updated, Expires: p.Created.Add(api.ProposalLife)}
+	for _, f := range files {
+		line.Files = append(line.Files, api.ProposedFile{Role: f.Role, Version: f.Version, Signatures: f.Signatures})
+	}
+	return line
+}
+
+// proposalLine is the most bytes of one line, so that clients read a list of as many as
+// there may be.
+const proposalLine = (api.MaxAnswer - 64<<10) / api.MaxProposals
 
 // proposalState tells what became of a proposal. It is found out anew each time, from
 // what is stored of the repository: so it holds however that changed, by a publish of

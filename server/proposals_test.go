@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -451,61 +450,5 @@ func TestProposalOfCreation(t *testing.T) {
 	}
 	if got := b.get(t, p.ID).State; got != api.ProposalPublished {
 		t.Errorf("it is %s", got)
-	}
-}
-
-// A proposal may be as large as a publish, and takes several times its size to tell. One
-// token has one of them told at a time, so that reading is no way to use up the memory.
-func TestProposalsAreToldOneAtATime(t *testing.T) {
-	h := harness.Start(t)
-	b := newBoard(t, h)
-	p := b.propose(t, b.next(t, "one"))
-	var at atomic.Int32
-	started, release, second := make(chan struct{}, 200), make(chan struct{}), make(chan struct{}, 200)
-	h.StoreFaults.Before(func(_ context.Context, call string) error {
-		if call == "Proposal" {
-			started <- struct{}{}
-			if at.Add(1) > 1 {
-				second <- struct{}{}
-			}
-			<-release
-			at.Add(-1)
-		}
-		return nil
-	})
-	const readers = 200
-	statuses := make(chan int, readers)
-	ask := func() {
-		a, err := b.Client.Do(t.Context(), http.MethodGet, api.ProposalPath(app, p.ID), nil, nil)
-		if err != nil {
-			a = &harness.Answer{}
-		}
-		statuses <- a.Status
-	}
-	go ask()
-	<-started
-	for range readers - 1 {
-		go ask()
-	}
-	// Who finds no place to wait is told so at once, which shows that the others wait.
-	got := map[int]int{}
-	left := readers
-	for ; left > 64; left-- {
-		select {
-		case status := <-statuses:
-			got[status]++
-		case <-second:
-			left = 0
-		}
-	}
-	close(release)
-	if left < 64 {
-		t.Fatal("two are told at once")
-	}
-	for range left {
-		got[<-statuses]++
-	}
-	if got[http.StatusOK] == 0 || got[http.StatusOK]+got[http.StatusTooManyRequests] != readers || len(second) > 0 {
-		t.Errorf("answers %v, %d told beside another", got, len(second))
 	}
 }

@@ -206,6 +206,14 @@ func fill(p *Proposal, files []tuf.File, intent json.RawMessage) error {
 	if p.Outline, err = json.Marshal(lines); err != nil {
 		return err
 	}
+	line, err := json.Marshal(p.summary(api.ProposalPublished, lines))
+	if err != nil {
+		return err
+	}
+	if len(line) > proposalLine {
+		return tooMany(p.Repository, fmt.Sprintf("a list of proposals would have %d bytes of this one's files and signatures, of which at most %d are shown: "+
+			"propose fewer files, or publish what is signed already", len(line), proposalLine))
+	}
 	p.Body, err = json.Marshal(api.ProposalRequest{Files: api.NewPublishRequest(files).Files, Intent: intent})
 	return err
 }
