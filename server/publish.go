@@ -139,6 +139,7 @@ func (s *Server) publish(ctx context.Context, token Token, repository string, fi
 // try is publish, but for what came of signatures whose answer got lost.
 func (s *Server) try(ctx context.Context, repository string, a *attempt) (*api.PublishResponse, error) {
 	stuck := int64(-1) // the generation at which the signer conflicts without being ahead
+	var old error      // the signer is behind; it may catch up within the attempts
 	for range publishAttempts {
 		head, err := s.head(ctx, repository)
 		if err != nil {
@@ -178,12 +179,16 @@ func (s *Server) try(ctx context.Context, repository string, a *attempt) (*api.P
 		generation, err := s.commit(ctx, repository, head, next, changed, signed, a.token.ID)
 		if errors.Is(err, tuf.ErrConflict) {
 			s.metrics.races.Inc()
+			old = behind(head, signed)
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		return acknowledge(repository, generation, next), nil
+	}
+	if old != nil {
+		return nil, old
 	}
 	return nil, fmt.Errorf("%w: %s is being published to by too many at once; try again", api.ErrBusy, repository)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -178,9 +179,23 @@ func (s *Server) refresh(ctx context.Context, repository string) (err error) {
 	_, err = s.commit(ctx, repository, head, &next, nil, signed, "")
 	if errors.Is(err, tuf.ErrConflict) {
 		s.metrics.races.Inc()
-		return nil
+		return behind(head, signed)
 	}
 	return err
+}
+
+// behind tells of a signer whose versions are below those that are stored, which is no
+// lost race: it was put back as it was at an earlier time.
+func behind(head *Head, signed *signerapi.Signed) error {
+	for _, v := range []struct {
+		signed, stored tuf.File
+	}{{signed.Timestamp, head.State.Timestamp}, {signed.Snapshot, head.State.Snapshot}} {
+		if v.signed.Version < v.stored.Version || v.signed.Version == v.stored.Version && !bytes.Equal(v.signed.Bytes, v.stored.Bytes) {
+			return &signerDown{why: fmt.Sprintf("it signed %s version %d, and version %d is stored, so it was put back as it was at an earlier time; "+
+				"its operator runs signet-signer raise, or signet-server recover --raise-signer where it is in the server's process", v.signed.Role, v.signed.Version, v.stored.Version)}
+		}
+	}
+	return nil
 }
 
 // mustHaveMoved returns nil if the head has left generation, as when another
