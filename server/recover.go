@@ -56,7 +56,8 @@ func (s *Server) bring(ctx context.Context, repository string, at *attempt, root
 	if err := s.stillOld(head, last.Root); err != nil {
 		return false, err
 	}
-	if head.State.Timestamp.Version >= last.Timestamp.Version {
+	again := forgotten(last)
+	if !again && head.State.Timestamp.Version >= last.Timestamp.Version {
 		return false, nil // another server was faster
 	}
 	first := slices.ContainsFunc(roots, func(f tuf.File) bool { return f.Version == head.before()+1 })
@@ -71,7 +72,13 @@ func (s *Server) bring(ctx context.Context, repository string, at *attempt, root
 	maps.Copy(next.Roles, head.State.Roles)
 	var between, changed []tuf.File
 	on := *head // what the last root follows
-	if string(last.Root) != string(head.State.Root.Bytes) {
+	newer := string(last.Root) != string(head.State.Root.Bytes)
+	if newer && again {
+		if newer, err = isAbove(last.Root, head.before()); err != nil {
+			return false, err
+		}
+	}
+	if newer {
 		chain, err := nextRoots(repository, head, roots, last.Root)
 		if err != nil {
 			return false, err
@@ -87,13 +94,16 @@ func (s *Server) bring(ctx context.Context, repository string, at *attempt, root
 	}
 	for _, file := range last.Roles {
 		stored, ok := head.State.Roles[file.Role]
-		if ok && file.Version < stored.Version {
+		if ok && file.Version < stored.Version && !again {
 			return false, &signerDown{why: fmt.Sprintf("it last saw %s version %d, and version %d is stored, so it was restored from an old backup", file.Role, file.Version, stored.Version)}
 		}
 		if !ok || file.Version > stored.Version {
 			next.Roles[file.Role] = file
 			changed = append(changed, file)
 		}
+	}
+	if again && len(changed) == 0 {
+		return false, nil
 	}
 	root, err := tuf.ReadRoot(next.Root.Bytes)
 	if err != nil {
@@ -105,6 +115,13 @@ func (s *Server) bring(ctx context.Context, repository string, at *attempt, root
 	}
 	if err := s.checkLate(repository, &on, changed, tree); err != nil {
 		return false, fmt.Errorf("what the signer signed last for %s: %w", repository, err)
+	}
+	if again {
+		signed, err := s.sign(ctx, repository, head, next)
+		if err != nil {
+			return false, err
+		}
+		last.Signed = *signed
 	}
 	signedAt, err := inDate(s.now(), root, &last.Signed)
 	if err != nil {
@@ -123,6 +140,16 @@ func (s *Server) bring(ctx context.Context, repository string, at *attempt, root
 	s.metrics.recoveries.Inc()
 	s.log.Warn("finished what was signed but not committed", "repository", repository, "generation", generation, "versions", next.Versions(), "token", by)
 	return true, nil
+}
+
+// forgotten tells whether the signer was raised, or restored from a backup, and so knows
+// what it accepted last but not what it signed for it.
+func forgotten(last *signerapi.Last) bool { return last.Timestamp.Bytes == nil }
+
+// isAbove tells whether a root is above a version.
+func isAbove(data []byte, version int64) (bool, error) {
+	root, err := tuf.ReadRoot(data)
+	return err == nil && root.Signed.Version > version, err
 }
 
 // stillOld refuses what the signer knows of a repository that was retired here, and

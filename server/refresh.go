@@ -154,22 +154,23 @@ func (s *Server) refresh(ctx context.Context, repository string) (err error) {
 	signed, err := s.signer.Refresh(ctx, signerapi.RefreshRequest{
 		Repository: repository, SnapshotVersion: head.State.Snapshot.Version, SnapshotSHA256: head.State.Snapshot.SHA256(),
 	})
+	if errors.Is(err, tuf.ErrNotFound) {
+		// A signer that lost its memory, but not its keys, is shown all again.
+		next := head.State
+		signed, err = s.sign(ctx, repository, head, &next)
+	} else if err != nil {
+		err = signerError(err)
+	}
 	switch {
-	case errors.Is(err, tuf.ErrConflict):
+	case errors.Is(err, tuf.ErrConflict), errors.Is(err, tuf.RuleRollback):
 		// The signer is ahead: a publish was signed and is being committed, or
 		// never will be. Committing it here settles both.
 		if moved, err := s.recover(ctx, repository, nil); err != nil || moved {
 			return err
 		}
 		return s.mustHaveMoved(ctx, head.Generation, repository, err)
-	case errors.Is(err, tuf.ErrNotFound):
-		// A signer that lost its memory, but not its keys, is shown all again.
-		next := head.State
-		if signed, err = s.sign(ctx, repository, head, &next); err != nil {
-			return err
-		}
 	case err != nil:
-		return signerError(err)
+		return err
 	}
 	next := head.State
 	next.Snapshot, next.Timestamp = signed.Snapshot, signed.Timestamp

@@ -206,11 +206,11 @@ func (r *restoring) follow(given []tuf.File) error {
 // above says what the signer has to go on above, or nil when it does already.
 func (r *restoring) above(ctx context.Context) (map[string]int64, error) {
 	last, err := r.server.signer.Last(ctx, r.repository)
-	restored := errors.Is(err, tuf.ErrNotFound) // its marks are above a gap, and it takes what it has not seen
-	if err != nil && !restored {
+	if err != nil && !errors.Is(err, tuf.ErrNotFound) {
 		return nil, signerError(err)
 	}
-	told := true // of all that is lost, when Restore ran before
+	restored := last == nil || forgotten(last) // its marks are above a gap, and it takes what it has not seen
+	told := true                               // of all that is lost, when Restore ran before
 	for role, version := range r.lost {
 		told = told && r.head.Floors[role] >= version
 	}

@@ -144,8 +144,9 @@ func (db *database) readBackup(ctx context.Context) (*BackupReport, []byte, erro
 // Restore makes a signer in c.Dir from the backup at path. It never overwrites:
 // where a signer is, it stays, and is the better one. Since the backup cannot
 // know what was signed after it, every version mark moves up by gap (0 means
-// DefaultVersionGap), and what was signed last is forgotten: Refresh and Last
-// answer tuf.ErrNotFound until the server has shown its current state to Sign.
+// DefaultVersionGap), and what was signed last is forgotten: Refresh answers
+// tuf.ErrNotFound until the server has shown its current state to Sign, and Last has
+// what was accepted alone.
 // Root and role files that were accepted before the backup still cannot step
 // back below it.
 //

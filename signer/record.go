@@ -105,8 +105,11 @@ func (db *database) last(ctx context.Context, repository string) (*api.Last, err
 	if err != nil {
 		return nil, err
 	}
-	if last.Snapshot.Bytes == nil || last.Timestamp.Bytes == nil || last.Root == nil {
-		return nil, fmt.Errorf("the signer has signed nothing for %s yet, or was restored since: %w", repository, tuf.ErrNotFound)
+	if last.Root == nil {
+		return nil, fmt.Errorf("the signer has signed nothing for %s yet: %w", repository, tuf.ErrNotFound)
+	}
+	if last.Snapshot.Bytes == nil || last.Timestamp.Bytes == nil {
+		last.Signed = api.Signed{}
 	}
 	slices.SortFunc(last.Roles, func(a, b tuf.File) int { return strings.Compare(a.Role, b.Role) })
 	return last, nil

@@ -127,7 +127,8 @@ func (s *Service) finish(ctx context.Context, c *commit) (*api.Signed, error) {
 
 // Last returns what was signed last for repository, for a server that does not
 // have it. It returns tuf.ErrNotFound when there is nothing: the repository is
-// new to the signer, or the signer was restored from a backup.
+// new to the signer. A signer that was raised, or restored from a backup, returns
+// what it accepted, of which nothing steps back, without what it signed for it.
 func (s *Service) Last(ctx context.Context, repository string) (*api.Last, error) {
 	if err := tuf.CheckRepository(repository); err != nil {
 		return nil, err

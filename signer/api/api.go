@@ -70,7 +70,8 @@ type Signed struct {
 }
 
 // Last is all that the signer signed last for a repository. A server that died
-// between signing and commit commits this.
+// between signing and commit commits this. Of a signer that was raised, or restored
+// from a backup, Signed is empty: a server that lacks the rest has it signed again.
 type Last struct {
 	Root  []byte
 	Roles []tuf.File // by name
