@@ -49,6 +49,9 @@ const restoreGap = 1_000_000
 // is above was signed by who had stolen the online keys.
 const restoreMost = 1 << 40
 
+// restoreJump is the furthest that a publisher is asked to jump: signet signs no more.
+const restoreJump = 1_000_000
+
 // Restore brings a repository forward after the database, or the database and the
 // signer, were put back as they were before. First it does what Recover does. Then it
 // puts back what readers have seen in a later version, as far as seen has the files:
@@ -228,7 +231,7 @@ func (r *restoring) above(ctx context.Context) (map[string]int64, error) {
 		}
 	}
 	for role, version := range r.lost {
-		if version > restoreMost {
+		if version-r.next.Roles[role].Version > restoreJump {
 			return nil, r.tooFar(role, version)
 		}
 	}

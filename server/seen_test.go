@@ -152,7 +152,7 @@ func TestRestoreAfterAFastForward(t *testing.T) {
 		t.Fatal(err)
 	}
 	var seen server.Seen
-	for _, versions := range [][3]int64{{math.MaxInt64, math.MaxInt64, 7}, {7, 1 << 50, 7}, {math.MaxInt64 - 1, 7, 1 << 62}} {
+	for _, versions := range [][3]int64{{math.MaxInt64, math.MaxInt64, 7}, {7, 1 << 50, 7}, {math.MaxInt64 - 1, 7, 1 << 62}, {7, 7, 1_000_002}} {
 		forged := targets
 		forged.Version = versions[2]
 		s, _ := by(versions[1], forged)
