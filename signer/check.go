@@ -176,7 +176,10 @@ func (c Config) mayHaveHistory(known *record) bool {
 // genuine root as well, and clients would remember the versions that it lists:
 // they must not be larger than a publisher can reach.
 func (c Config) checkStep(repository string, file tuf.File, known *record) error {
-	mark := max(known.roles[file.Role].version, known.floors[file.Role])
+	mark := known.roles[file.Role].version
+	if known.root == nil || known.snapshot != nil {
+		mark = max(mark, known.floors[file.Role])
+	} // else the signer was raised, and what is stored may be below what was lost
 	step := file.Version - mark
 	if step == 1 || c.mayHaveHistory(known) && step > 1 && step <= maxAdopted {
 		return nil

@@ -116,3 +116,21 @@ func TestRaise(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The signer's folder is older than the database, and of what readers have seen something
+// is lost. What the server has it takes, below the floor; what is published is above.
+func TestRaiseOfAnOlderSigner(t *testing.T) {
+	b, alice := newBench(t), newPublisher(t)
+	first := alice.first(b)
+	b.mustSign(first)
+	if err := b.Raise(t.Context(), app, map[string]int64{tuf.RoleSnapshot: 500, tuf.RoleTimestamp: 900, tuf.RoleTargets: 40}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Sign(t.Context(), alice.request(first.Roots, alice.targetsFile(3, "stored", nil))); err != nil {
+		t.Fatalf("what is stored: %v", err)
+	}
+	if _, err := b.Sign(t.Context(), alice.request(first.Roots, alice.targetsFile(4, "four", nil))); !errors.Is(err, tuf.RuleVersion) {
+		t.Errorf("below the floor: %v, expected %v", err, tuf.RuleVersion)
+	}
+	b.mustSign(alice.request(first.Roots, alice.targetsFile(41, "above", nil)))
+}
