@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -32,11 +33,14 @@ type Past struct {
 	Version    int64
 	Root       *tuf.Root    // of root, or nil
 	Targets    *tuf.Targets // of targets and signers, or nil
-	OldRoot    *tuf.Root    // the version before, nil where there is none
+	OldRoot    *tuf.Root    // the proven version before, nil where there is none
 	OldTargets *tuf.Targets
 	// Signers are the IDs of the keys of which a signature on the file verifies,
 	// sorted: keys that the role had then, or that any role of the repository had.
 	Signers []string
+	// Counted are those of Signers that the file hangs on: keys that the role had then
+	// or, of a new root, that the root before it had.
+	Counted []string
 	// Proven tells whether keys that were the role's at that time have signed it to
 	// their threshold (§5.3.4, §5.6.3). A file that is not is none that a verifier
 	// ever believed, or the history leaves something out.
@@ -68,8 +72,12 @@ func (p *Publisher) History(ctx context.Context, repository string, visit func(*
 	if err != nil {
 		return nil, err
 	}
-	h := &historian{publisher: p, repository: repository, visit: visit, keys: map[string]*tuf.Key{},
-		roles: map[string]*Past{}, bytes: map[string][]byte{}}
+	// First, since it verifies and remembers every root from the pinned one on.
+	if _, err := p.read(ctx, repository, anchor, nil); err != nil {
+		return nil, err
+	}
+	h := &historian{publisher: p, repository: repository, anchor: anchor, visit: visit, keys: map[string]*tuf.Key{},
+		roles: map[string]*Past{}, last: map[string]int64{}, bytes: map[string][]byte{}}
 	for after := int64(0); ; {
 		var page api.HistoryResponse
 		if err := p.call(ctx, http.MethodGet, api.HistoryPath(repository, after, true, 0), nil, &page); err != nil {
@@ -99,6 +107,7 @@ func (p *Publisher) History(ctx context.Context, repository string, visit func(*
 	if err != nil {
 		return nil, err
 	}
+	h.tellUnpinned(h.last[tuf.RoleRoot])
 	h.compare(cur)
 	if h.Gaps == nil {
 		h.Gaps = []Gap{}
@@ -111,9 +120,12 @@ type historian struct {
 	Chronicle
 	publisher  *Publisher
 	repository string
+	anchor     *Anchor
+	unpinned   int64 // from which root version on none is pinned here; 0: the last one's chain is
 	visit      func(*Past) error
 	keys       map[string]*tuf.Key // all that were ever listed, by ID
-	roles      map[string]*Past    // the newest file of each role
+	roles      map[string]*Past    // the newest file of each role that is proven
+	last       map[string]int64    // the newest version of each role, proven or not
 	bytes      map[string][]byte   // its bytes
 }
 
@@ -269,24 +281,29 @@ func (h *historian) past(past *Past) error {
 	if before != nil {
 		past.OldRoot, past.OldTargets = before.Root, before.Targets
 	}
-	expected := int64(1)
-	if before != nil {
-		expected = before.Version + 1
-	}
+	expected := h.last[past.Role] + 1
 	switch {
 	case past.Version < expected:
 		return h.wrong("%s version %d comes after version %d", past.Role, past.Version, expected-1)
 	case past.Version > expected:
 		h.gap(Gap{Role: past.Role, From: expected, To: past.Version - 1, Why: "the server does not show it"})
 	}
+	h.last[past.Role] = past.Version
 	past.Signers = h.signers(past)
 	past.Proven = h.proven(past, before)
+	if past.Root != nil {
+		h.pinned(past)
+	}
 	if !past.Proven {
 		h.gap(Gap{Role: past.Role, From: past.Version, To: past.Version, Why: "it is not signed by enough of the keys that the role had then, as far as this history tells"})
 	}
-	kept := *past
-	kept.OldRoot, kept.OldTargets = nil, nil
-	h.roles[past.Role] = &kept
+	// Nothing is judged by, or compared with, a file that nobody may ever have signed:
+	// what it says was so before would be the server's word.
+	if past.Proven {
+		kept := *past
+		kept.OldRoot, kept.OldTargets = nil, nil
+		h.roles[past.Role] = &kept
+	}
 	return h.visit(past)
 }
 
@@ -312,16 +329,17 @@ func (h *historian) signers(past *Past) []string {
 	return slices.Compact(ids)
 }
 
-// proven tells whether the role's keys of that time have signed past.
+// proven tells whether the role's keys of that time have signed past, and notes which.
 func (h *historian) proven(past, before *Past) bool {
 	enough := func(keys tuf.RoleKeys) bool {
-		n := 0
+		var counted []string
 		for _, key := range keys.Keys {
 			if slices.Contains(past.Signers, key.ID()) {
-				n++
+				counted = append(counted, key.ID())
 			}
 		}
-		return keys.Threshold > 0 && n >= keys.Threshold
+		past.Counted = counted
+		return keys.Threshold > 0 && len(counted) >= keys.Threshold
 	}
 	if past.Root != nil {
 		return enough(tuf.RoleKeysOf(past.Root, tuf.RoleRoot)) &&
@@ -342,17 +360,46 @@ func (h *historian) proven(past, before *Past) bool {
 	return false
 }
 
+// pinned takes a root that this machine pins, or has verified, as one to go on from:
+// that of a name that was retired and starts again is not signed by those before. The
+// roots ahead of the first such root are whatever the server likes, and so is all that
+// was signed in their time.
+func (h *historian) pinned(past *Past) {
+	data := h.bytes[tuf.RoleRoot]
+	known := h.anchor.accepts(data)
+	if path, err := stateDir(h.publisher.Client.config.StateDir, h.repository); err == nil && !known {
+		d := &Dir{path: path}
+		kept, err := os.ReadFile(d.rootPath(past.Version))
+		known = err == nil && bytes.Equal(kept, data)
+	}
+	switch {
+	case known:
+		past.Proven = true
+		h.tellUnpinned(past.Version - 1)
+	case h.unpinned == 0 && (h.roles[tuf.RoleRoot] == nil || !past.Proven):
+		h.unpinned = past.Version
+	}
+}
+
+// tellUnpinned tells of the roots up to a version that nothing here vouches for.
+func (h *historian) tellUnpinned(to int64) {
+	if h.unpinned > 0 {
+		h.gap(Gap{Role: tuf.RoleRoot, From: h.unpinned, To: to, Why: "no key that is pinned on this machine vouches for it: what was signed in its time is the server's word"})
+	}
+	h.unpinned = 0
+}
+
 // compare holds the end of the history to what is served and verified.
 func (h *historian) compare(cur *current) {
 	check := func(role string, version int64, served []byte) {
-		last := h.roles[role]
+		last := h.last[role]
 		switch {
-		case last == nil:
+		case last == 0:
 			h.gap(Gap{Role: role, From: 1, To: version, Why: "the history has nothing of it"})
-		case last.Version < version:
-			h.gap(Gap{Role: role, From: last.Version + 1, To: version, Why: "the history ends before what is served now"})
-		case last.Version > version:
-			h.gap(Gap{Role: role, From: version + 1, To: last.Version, Why: "the history goes on beyond what is served now"})
+		case last < version:
+			h.gap(Gap{Role: role, From: last + 1, To: version, Why: "the history ends before what is served now"})
+		case last > version:
+			h.gap(Gap{Role: role, From: version + 1, To: last, Why: "the history goes on beyond what is served now"})
 		case !bytes.Equal(h.bytes[role], served):
 			h.gap(Gap{Role: role, From: version, To: version, Why: "the history has another file than is served now"})
 		}
