@@ -39,8 +39,10 @@ type Compromise struct {
 	Metadata []SignedVersion `json:"metadata"`
 	// Changed is what changed from Since on, whoever signed it.
 	Changed []ChangedTarget `json:"changed"`
-	// Doubtful are the tags that mean something now which the key signed from Since
-	// on, and what each meant before.
+	// Brought are keys of roles that the key alone let in from Since on.
+	Brought []BroughtKey `json:"brought"`
+	// Doubtful are the tags that mean something now for which nobody vouched from
+	// Since on but the key, and keys of Brought, and what each meant before.
 	Doubtful []DoubtfulTag `json:"doubtful"`
 	// Files and Gaps say how much of the past was there to be read.
 	Files int   `json:"files"`
@@ -121,9 +123,10 @@ type DoubtfulTag struct {
 // one of the repository's.
 func (p *Publisher) Compromised(ctx context.Context, r CompromiseRequest) (*Compromise, error) {
 	r.Since = r.Since.Truncate(time.Second) // servers keep whole seconds
-	c := &compromise{request: r, vouched: map[signedPair]*SignedTarget{}, brought: map[signedPair]map[string]bringing{}, meant: map[string]*tuf.Target{}, open: map[string]*TrustedTime{}}
+	c := &compromise{request: r, vouched: map[signedPair]*SignedTarget{}, brought: map[signedPair]map[string]bringing{}, meant: map[string]*tuf.Target{}, open: map[string]*TrustedTime{},
+		let: map[listing]*BroughtKey{}, thief: map[string]bool{r.KeyID: true}}
 	c.report = &Compromise{Repository: r.Repository, KeyID: r.KeyID, Roles: []CompromisedRole{}, Trusted: []TrustedTime{}, Signed: []SignedTarget{},
-		Metadata: []SignedVersion{}, Changed: []ChangedTarget{}, Doubtful: []DoubtfulTag{}}
+		Metadata: []SignedVersion{}, Changed: []ChangedTarget{}, Brought: []BroughtKey{}, Doubtful: []DoubtfulTag{}}
 	if !r.Since.IsZero() {
 		since := r.Since.UTC()
 		c.report.Since = &since
@@ -142,7 +145,8 @@ func (p *Publisher) Compromised(ctx context.Context, r CompromiseRequest) (*Comp
 
 // A bringing is the file that first listed a digest, since it was last not listed.
 type bringing struct {
-	alone bool // no key but the one in question signed it
+	alone bool // no key counted but the one in question, and such as it let in
+	only  bool // no key counted but the one in question
 	late  bool // in the time that is in doubt
 }
 
@@ -155,8 +159,10 @@ type compromise struct {
 	report  *Compromise
 	vouched map[signedPair]*SignedTarget       // what the key signed
 	brought map[signedPair]map[string]bringing // who brought what roles list now in, by role
-	meant   map[string]*tuf.Target             // what each tag meant last before the key signed something else for it, by role and tag
+	meant   map[string]*tuf.Target             // what each tag meant last before the thief signed something else for it, by role and tag
 	open    map[string]*TrustedTime            // where the key is trusted so far, by role
+	let     map[listing]*BroughtKey            // the keys that the one in question let in, and that are there so far
+	thief   map[string]bool                    // by ID: the key in question, and those that it let in
 	files   int
 }
 
@@ -170,6 +176,9 @@ func (c *compromise) past(past *Past) error {
 		c.request.Progress(c.files)
 	}
 	by := slices.Contains(past.Signers, c.request.KeyID)
+	if past.Proven {
+		c.bring(past)
+	}
 	if past.Root != nil {
 		c.trust(past, tuf.RoleRoot, tuf.RoleKeysOf(past.Root, tuf.RoleRoot))
 		c.trust(past, tuf.RoleTargets, tuf.RoleKeysOf(past.Root, tuf.RoleTargets))
@@ -247,7 +256,7 @@ func (c *compromise) targets(past *Past, by bool) {
 			continue
 		}
 		key := past.Role + "\x00" + tag
-		if by && late {
+		if late && c.touched(past) {
 			if _, noted := c.meant[key]; !noted {
 				c.meant[key] = change.Old
 			}
@@ -260,6 +269,11 @@ func (c *compromise) targets(past *Past, by bool) {
 	c.pairs(past, by, late)
 }
 
+// touched tells whether the thief is among those who signed a file.
+func (c *compromise) touched(past *Past) bool {
+	return slices.ContainsFunc(past.Signers, func(id string) bool { return c.thief[id] })
+}
+
 // pairs notes which digests a file has under which tags. A signature is on all that
 // the file says, changed or not; who brought a digest in is another matter.
 func (c *compromise) pairs(past *Past, by, late bool) {
@@ -269,12 +283,12 @@ func (c *compromise) pairs(past *Past, by, late bool) {
 			if c.brought[pair] == nil {
 				c.brought[pair] = map[string]bringing{}
 			}
-			c.brought[pair][past.Role] = bringing{alone: by && len(past.Signers) == 1, late: late}
+			c.brought[pair][past.Role] = bringing{alone: c.alone(past), only: slices.Equal(past.Counted, []string{c.request.KeyID}), late: late}
 		}
 		delete(before, pair)
 		if by && c.vouched[pair] == nil {
 			c.vouched[pair] = &SignedTarget{Tag: pair.tag, Digest: pair.digest, Role: past.Role, Version: past.Version, Time: past.Time, Token: past.Token,
-				Only: c.brought[pair][past.Role].alone}
+				Only: c.brought[pair][past.Role].only}
 		}
 	}
 	for gone := range before {
@@ -343,12 +357,13 @@ func (c *compromise) now(view *View) {
 		}
 		return strings.Compare(a.Tag+"\x00"+a.Digest, b.Tag+"\x00"+b.Digest)
 	})
+	c.report.Brought = c.left(view)
 	for _, tag := range view.Tags {
 		c.doubt(tag)
 	}
 }
 
-// doubted tells whether the key alone brought a digest in, late, in every role that
+// doubted tells whether the thief alone brought a digest in, late, in every role that
 // lists it now.
 func (c *compromise) doubted(pair signedPair) bool {
 	for _, bringing := range c.brought[pair] {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -99,5 +100,73 @@ func TestHistoryOfAnotherBeginning(t *testing.T) {
 	})
 	if !slices.ContainsFunc(c.Gaps, func(g client.Gap) bool { return g.Role == "root" && g.From == 1 }) {
 		t.Errorf("a first root that the server made up is not told: %+v", c.Gaps)
+	}
+}
+
+// TestThiefLeavesASigner has a thief of a targets key let a key of their own in: to take
+// the stolen one away is not enough.
+func TestThiefLeavesASigner(t *testing.T) {
+	s := newStory(t)
+	s.sign("1.0", 1, "targets", s.alice)
+	theft, evil := s.h.Clock.Now().Truncate(time.Second), harness.NewKey(t)
+	s.do(s.p.AddSigner(t.Context(), client.AddSignerRequest{Repository: storyName, Name: "evil", Tags: []string{"h-*"},
+		Keys: tuf.RoleKeys{Keys: []*tuf.Key{evil.Key()}}, Signers: []tuf.Signer{s.alice, evil}}))
+	s.do(s.p.ChangeKeys(t.Context(), client.ChangeKeysRequest{Repository: storyName, Role: "release", Add: []*tuf.Key{evil.Key()}, Signers: []tuf.Signer{s.alice, evil}}))
+	s.sign("h-1", 8, "evil", evil)
+	s.sign("v9", 9, "release", evil)
+	s.sign("1.0", 2, "targets", s.alice)
+
+	check := func(c *client.Compromise) {
+		t.Helper()
+		var brought []string
+		for _, b := range c.Brought {
+			if b.KeyID != evil.Key().ID() || b.Delegator != "targets" || b.Time.Before(theft) {
+				t.Errorf("%+v", b)
+			}
+			brought = append(brought, fmt.Sprint(b.Role, " all=", b.All))
+		}
+		if !slices.Equal(brought, []string{"evil all=true", "release all=false"}) {
+			t.Errorf("the thief's key is in %q", brought)
+		}
+		var doubtful []string
+		for _, d := range c.Doubtful {
+			doubtful = append(doubtful, d.Tag)
+		}
+		if !slices.Equal(doubtful, []string{"1.0", "h-1", "v9"}) {
+			t.Errorf("doubtful: %q", doubtful)
+		}
+	}
+	check(s.compromised(s.alice, theft))
+	if c := s.compromised(s.alice, time.Time{}); len(c.Brought) != 3 { // release's own key, too: all that it ever did is in doubt
+		t.Errorf("%+v", c.Brought)
+	}
+	// That a thief's own key signs, too, makes nothing less doubtful.
+	check(s.lied(s.alice, theft, func(h *api.HistoryResponse) {
+		for i := range h.Publications {
+			for j, f := range h.Publications[i].Files {
+				if f.Role != "targets" || h.Publications[i].Time.Before(theft) {
+					continue
+				}
+				targets, err := tuf.ReadTargets(f.Content)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := tuf.Sign(t.Context(), targets, evil); err != nil {
+					t.Fatal(err)
+				}
+				if h.Publications[i].Files[j].Content, err = tuf.Encode(targets); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}))
+	// What is taken out is told no more.
+	carol := harness.NewKey(t)
+	s.do(s.p.ChangeKeys(t.Context(), client.ChangeKeysRequest{Repository: storyName, Role: "targets", Remove: []string{s.alice.Key().ID()},
+		Add: []*tuf.Key{carol.Key()}, Signers: []tuf.Signer{s.root, carol, s.bob}}))
+	s.do(s.p.RemoveSigner(t.Context(), client.RemoveSignerRequest{Repository: storyName, Name: "evil", Signers: []tuf.Signer{carol}}))
+	s.do(s.p.ChangeKeys(t.Context(), client.ChangeKeysRequest{Repository: storyName, Role: "release", Remove: []string{evil.Key().ID()}, Signers: []tuf.Signer{carol, s.r}}))
+	if c := s.compromised(s.alice, theft); len(c.Brought) != 0 {
+		t.Errorf("%+v", c.Brought)
 	}
 }

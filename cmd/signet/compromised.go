@@ -290,6 +290,22 @@ func (r *keyring) stolenKey(ctx context.Context, what string) (string, error) {
 	return "", err
 }
 
+// trusts tells whether a role is one of those that trust the key itself.
+func trusts(c *client.Compromise, role string) bool {
+	return slices.ContainsFunc(c.Roles, func(r client.CompromisedRole) bool { return r.Role == role })
+}
+
+// broughtTo lists the IDs of the keys that the key let into a role.
+func broughtTo(c *client.Compromise, role string) []string {
+	var ids []string
+	for _, b := range c.Brought {
+		if b.Role == role {
+			ids = append(ids, b.KeyID)
+		}
+	}
+	return ids
+}
+
 // planFor lists the commands that mend one repository, in their order.
 func planFor(c *client.Compromise) []planned {
 	var plan []planned
@@ -299,11 +315,32 @@ func planFor(c *client.Compromise) []planned {
 	id, root := c.KeyID[:min(12, len(c.KeyID))], false
 	for _, role := range c.Roles {
 		root = root || role.Role == tuf.RoleRoot
-		add(fmt.Sprintf("%s trusts the key", role.Role), "signet rotate %s %s --remove %s --add NEWKEY", c.Repository, word(role.Role), id)
+		remove := " --remove " + id
+		for _, key := range broughtTo(c, role.Role) {
+			remove += fmt.Sprintf(" --remove %.12s", key)
+		}
+		add(fmt.Sprintf("%s trusts the key", role.Role), "signet rotate %s %s%s --add NEWKEY", c.Repository, word(role.Role), remove)
+	}
+	done := map[string]bool{}
+	for _, b := range c.Brought {
+		switch {
+		case done[b.Role] || trusts(c, b.Role):
+		case b.All && !tuf.IsTopLevel(b.Role):
+			add("only the key let this signer in; unless you know whose it is", "signet signer remove %s %s", c.Repository, word(b.Role))
+		default:
+			remove := ""
+			for _, key := range broughtTo(c, b.Role) {
+				remove += fmt.Sprintf(" --remove %.12s", key)
+			}
+			add("only the key let these keys in; unless you know whose they are", "signet rotate %s %s%s", c.Repository, word(b.Role), remove)
+		}
+		done[b.Role] = true
 	}
 	for _, tag := range c.Doubtful {
 		image := c.Repository + ":" + tag.Tag
 		switch {
+		case c.Left(tag.Role): // it goes with the signer
+			continue
 		case tag.Good == nil:
 			add("it meant nothing before", "signet revoke %s", image)
 			continue

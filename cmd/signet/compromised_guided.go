@@ -89,8 +89,11 @@ func (g *guide) say(format string, args ...any) error {
 }
 
 func (g *guide) repository(ctx context.Context, c *client.Compromise) error {
-	if len(c.Roles) == 0 && len(c.Doubtful) == 0 {
+	if len(c.Roles) == 0 && len(c.Doubtful) == 0 && len(swept(c)) == 0 {
 		return nil
+	}
+	if len(c.Gaps) > 0 {
+		g.app.note("%s: the server does not tell all of the past (%s): look at each digest before you agree", c.Repository, plural(len(c.Gaps), "gap"))
 	}
 	life, err := g.flags.expires.life()
 	if err != nil {
@@ -105,6 +108,11 @@ func (g *guide) repository(ctx context.Context, c *client.Compromise) error {
 	}
 	for _, role := range c.Roles {
 		if err := g.replace(ctx, p, c, role.Role); err != nil {
+			return err
+		}
+	}
+	for _, role := range swept(c) {
+		if err := g.sweep(ctx, p, c, role); err != nil {
 			return err
 		}
 	}
@@ -183,18 +191,66 @@ func (g *guide) replace(ctx context.Context, p *client.Publisher, c *client.Comp
 		return err
 	}
 	step, err := p.PrepareChangeKeys(ctx, client.ChangeKeysRequest{Repository: c.Repository, Role: role,
-		Add: []*tuf.Key{g.with.Key}, Remove: []string{c.KeyID}, Attestations: g.chains, Signers: g.ring.lazy(hand)})
+		Add: []*tuf.Key{g.with.Key}, Remove: removed(c, role), Attestations: g.chains, Signers: g.ring.lazy(hand)})
 	if err != nil {
 		return lackOf(err, hand)
 	}
 	return g.publish(ctx, step, fmt.Sprintf("%s: %s has another key now, %.12s in place of %.12s", c.Repository, role, g.with.ID(), c.KeyID))
 }
 
+// removed lists the keys that go from a role that trusts the compromised one.
+func removed(c *client.Compromise, role string) []string {
+	ids := []string{c.KeyID}
+	if c.Since != nil {
+		ids = append(ids, broughtTo(c, role)...)
+	}
+	return ids
+}
+
+// swept lists the other roles into which the key let keys. Without --since it may well
+// be the key that let everybody in, and nothing is swept.
+func swept(c *client.Compromise) []string {
+	var roles []string
+	for _, b := range c.Brought {
+		if c.Since != nil && !trusts(c, b.Role) && !slices.Contains(roles, b.Role) {
+			roles = append(roles, b.Role)
+		}
+	}
+	return roles
+}
+
+// sweep takes out what the thief left behind in a role: keys, or the signer itself.
+func (g *guide) sweep(ctx context.Context, p *client.Publisher, c *client.Compromise, role string) error {
+	hand, err := g.hand(ctx)
+	if err != nil {
+		return err
+	}
+	roles, err := p.Roles(ctx, c.Repository)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(roles, func(is client.SigningRole) bool { return is.Name == role }) {
+		return nil // it went with the signer above it
+	}
+	if c.Left(role) {
+		step, err := p.PrepareRemoveSigner(ctx, client.RemoveSignerRequest{Repository: c.Repository, Name: role, Signers: g.ring.lazy(hand)})
+		if err != nil {
+			return lackOf(err, hand)
+		}
+		return g.publish(ctx, step, fmt.Sprintf("%s: the signer %s, whom the key let in, is removed", c.Repository, clip(role, 100)))
+	}
+	step, err := p.PrepareChangeKeys(ctx, client.ChangeKeysRequest{Repository: c.Repository, Role: role, Remove: broughtTo(c, role), Signers: g.ring.lazy(hand)})
+	if err != nil {
+		return lackOf(err, hand)
+	}
+	return g.publish(ctx, step, fmt.Sprintf("%s: %s has no key any more that the compromised one let in", c.Repository, clip(role, 100)))
+}
+
 // restore has tags mean again what they meant before, each by the role that has it.
 func (g *guide) restore(ctx context.Context, p *client.Publisher, c *client.Compromise) error {
 	byRole := map[string][]client.TagTarget{}
 	for _, tag := range c.Doubtful {
-		if tag.Good != nil && tag.Good.Digest != tag.Digest {
+		if tag.Good != nil && tag.Good.Digest != tag.Digest && !c.Left(tag.Role) {
 			byRole[tag.Role] = append(byRole[tag.Role], client.TagTarget{Tag: tag.Tag, Target: *tag.Good})
 		}
 	}
@@ -245,6 +301,9 @@ func (g *guide) signers(ctx context.Context, p *client.Publisher, name, role str
 func revokes(c *client.Compromise) []client.RevokeRequest {
 	var list []client.RevokeRequest
 	for _, tag := range c.Doubtful {
+		if c.Left(tag.Role) {
+			continue // it went with the signer
+		}
 		request := client.RevokeRequest{Repository: c.Repository, Tag: tag.Tag}
 		if tag.Good == nil {
 			list = append(list, request)
@@ -307,7 +366,10 @@ func (g *guide) confirm(ctx context.Context, p *client.Publisher, c *client.Comp
 	}
 	for _, role := range view.Roles {
 		if slices.ContainsFunc(role.Keys, func(key client.KeyView) bool { return key.ID == c.KeyID }) {
-			return fmt.Errorf("%s still trusts the compromised key", role.Name)
+			return fmt.Errorf("%s still trusts the compromised key", clip(role.Name, 100))
+		}
+		if c.Since != nil && slices.ContainsFunc(role.Keys, func(key client.KeyView) bool { return slices.Contains(broughtTo(c, role.Name), key.ID) }) {
+			return fmt.Errorf("%s still trusts a key that the compromised one let in", clip(role.Name, 100))
 		}
 	}
 	var wrong error
@@ -335,7 +397,7 @@ func (g *guide) confirm(ctx context.Context, p *client.Publisher, c *client.Comp
 				check(tuf.Image{Repository: c.Repository, Tag: tag.Tag, Digest: digest}, "refused")
 			}
 		}
-		if tag.Good != nil && tag.Good.Digest != "" {
+		if tag.Good != nil && tag.Good.Digest != "" && !c.Left(tag.Role) {
 			check(tuf.Image{Repository: c.Repository, Tag: tag.Tag}, tag.Good.Digest)
 		}
 	}
@@ -350,6 +412,12 @@ func (g *guide) confirm(ctx context.Context, p *client.Publisher, c *client.Comp
 	}
 	if slices.ContainsFunc(c.Roles, func(role client.CompromisedRole) bool { return role.Role == tuf.RoleRoot }) {
 		g.app.note("%s: machines that pin the compromised root key go on pinning it: signet trust add %s --root-key %.12s --replace, on each of them", c.Repository, c.Repository, g.with.ID())
+	}
+	if c.Since == nil && len(c.Brought) > 0 {
+		g.app.note("%s: %s that the key alone let in are there still, since it may well have been right to: signet signer list %s shows them; --since says from when on they go", c.Repository, plural(len(c.Brought), "key"), c.Repository)
+	}
+	if len(c.Gaps) > 0 {
+		return g.say("%s: confirmed by a new verifier: no role trusts %.12s, and what it is known to have forged is refused; the server does not tell all of the past", c.Repository, c.KeyID)
 	}
 	return g.say("%s: confirmed by a new verifier: no role trusts %.12s, what it forged is refused, and what is good verifies", c.Repository, c.KeyID)
 }

@@ -25,6 +25,7 @@ func writeCompromisedPage(path string, result *compromisedResult) error {
 		"vouched":  vouchedBy,
 		"gap":      gapText,
 		"yes":      yesNo,
+		"left":     nothingLeft,
 		"doubtful": func(c *client.Compromise) int { return len(c.Doubtful) },
 	}).Parse(compromisedPage)
 	if err != nil {

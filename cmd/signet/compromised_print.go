@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/signet-trust/signet/client"
@@ -28,6 +29,9 @@ func (a *app) printCompromised(w io.Writer, result *compromisedResult, guided bo
 			if t.Ended != nil {
 				fmt.Fprintf(w, "  was a key of %s from %s until %s\n", clip(t.Role, 100), stamp(t.Time), stamp(*t.Ended))
 			}
+		}
+		for _, b := range c.Brought {
+			fmt.Fprintf(w, "  LET IN key %.12s as a key of %s, alone, %s: %s\n", b.KeyID, clip(b.Role, 100), stamp(b.Time), letIn)
 		}
 		table(w, func(w io.Writer) {
 			for i, s := range c.Signed {
@@ -57,7 +61,7 @@ func (a *app) printCompromised(w io.Writer, result *compromisedResult, guided bo
 	}
 	if len(result.Plan) == 0 || guided {
 		if len(result.Plan) == 0 && len(result.Repositories) > 0 {
-			fmt.Fprintln(w, "\nnothing is left to do: no role trusts the key, and nothing that it alone vouched for in that time is trusted")
+			fmt.Fprintf(w, "\n%s\n", nothingLeft(result))
 		}
 		return
 	}
@@ -66,6 +70,9 @@ func (a *app) printCompromised(w io.Writer, result *compromisedResult, guided bo
 		fmt.Fprintf(w, "  %s\n      # %s\n", step.Command, step.Why)
 	}
 }
+
+// letIn is what to think of a key that the compromised one let in.
+const letIn = "unless you know whose it is, a thief left it behind"
 
 // canForge says in words what the key can do in a repository now.
 func canForge(c *client.Compromise) []string {
@@ -136,4 +143,12 @@ func repositories(n int) string {
 		return "1 repository"
 	}
 	return fmt.Sprintf("%d repositories", n)
+}
+
+// nothingLeft says that the plan is empty, and no more than is known.
+func nothingLeft(result *compromisedResult) string {
+	if len(result.Failed) > 0 || slices.ContainsFunc(result.Repositories, func(c *client.Compromise) bool { return len(c.Gaps) > 0 }) {
+		return "no role that was looked at trusts the key now; whether something that it vouched for is trusted cannot be told, since not all of the past could be read"
+	}
+	return "nothing is left to do: no role trusts the key, and nothing that it alone vouched for in that time is trusted"
 }
