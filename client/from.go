@@ -21,6 +21,7 @@ import (
 // DIR/REPOSITORY/timestamp.json and so on. It is believed as little as a server.
 type folder struct {
 	root *os.Root // no name leads out of it, by a link or otherwise
+	path string   // where it is, which may well have a part "tuf" of its own
 }
 
 // folderRemote returns the remote that reads a folder.
@@ -33,13 +34,14 @@ func (c *Client) folderRemote(dir string) (r *remote, end func() error, err erro
 	if err != nil {
 		return nil, nil, &ServerError{Server: dir, Trouble: TroubleAddress, Detail: "no folder of metadata can be read there", Err: err}
 	}
-	base := (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
-	return &remote{base: base, transport: folder{root}, timeouts: c.config.Timeouts, userAgent: c.config.UserAgent}, root.Close, nil
+	path = strings.TrimRight(filepath.ToSlash(path), "/")
+	base := (&url.URL{Scheme: "file", Path: path}).String()
+	return &remote{base: base, transport: folder{root, path}, timeouts: c.config.Timeouts, userAgent: c.config.UserAgent}, root.Close, nil
 }
 
 // RoundTrip opens the file that a path under /tuf/ names.
 func (f folder) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, path, ok := strings.Cut(r.URL.Path, "/tuf/")
+	path, ok := strings.CutPrefix(r.URL.Path, f.path+"/tuf/")
 	if !ok {
 		return folderAnswer(r, http.StatusNotFound, 0, http.NoBody), nil
 	}

@@ -196,3 +196,16 @@ func TestHostileFolder(t *testing.T) {
 		})
 	}
 }
+
+// TestFolderNamedTuf reads folders by the names that a web server's are likely to have.
+func TestFolderNamedTuf(t *testing.T) {
+	s := newStory(t)
+	s.sign("1.0", 1, "targets", s.alice)
+	for _, name := range []string{"tuf", "tuf/mirror", "a?b#c%20d"} {
+		dir := filepath.Join(t.TempDir(), filepath.FromSlash(name))
+		s.export(dir)
+		if d, err := ask(s.afar(0), dir); err != nil || d.Digest != storyDigest(1) {
+			t.Errorf("%s: %+v, %v", name, d, err)
+		}
+	}
+}
