@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/signet-trust/signet/tuf"
 )
@@ -51,7 +52,23 @@ func ReadIntent(repository string, data []byte) (*Intent, error) {
 	if name := reflect.ValueOf(request).Elem().FieldByName("Repository").String(); name != repository {
 		return nil, fmt.Errorf("%w (it is for %q)", ErrIntent, tidy(name, maxName))
 	}
+	if slices.Contains(i.keys(), nil) {
+		return nil, fmt.Errorf("%w (a key of it is null)", ErrIntent)
+	}
 	return &i, nil
+}
+
+// keys lists the keys that an intent names.
+func (i *Intent) keys() []*tuf.Key {
+	switch {
+	case i.Init != nil:
+		return slices.Concat(i.Init.Root.Keys, i.Init.Targets.Keys)
+	case i.ChangeKeys != nil:
+		return i.ChangeKeys.Add
+	case i.AddSigner != nil:
+		return i.AddSigner.Keys.Keys
+	}
+	return nil
 }
 
 // request returns the one request, or nil when there is not just one.
