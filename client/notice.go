@@ -163,8 +163,11 @@ type Replacement struct {
 	// where the server retired the name, and lower versions stay refused.
 	Root    int64 `json:"root"`
 	Targets int64 `json:"targets"`
-	// Keys are the targets keys that the newest root lists that was verified here.
-	Keys []*tuf.Key `json:"-"`
+	// RootKeys and TargetsKeys are those that the newest root lists that was verified
+	// here: pinned keys that it lists no more were taken away, perhaps since they were
+	// stolen.
+	RootKeys    []*tuf.Key `json:"-"`
+	TargetsKeys []*tuf.Key `json:"-"`
 }
 
 // Known tells what is remembered of a repository, before its root keys are replaced.
@@ -182,7 +185,8 @@ func (c *Client) Known(repository string) (*Replacement, error) {
 	if err != nil || t == nil {
 		return nil, err
 	}
-	r := &Replacement{Repository: repository, Root: t.Root().Signed.Version, Keys: tuf.RoleKeysOf(t.Root(), tuf.RoleTargets).Keys}
+	r := &Replacement{Repository: repository, Root: t.Root().Signed.Version,
+		RootKeys: tuf.RoleKeysOf(t.Root(), tuf.RoleRoot).Keys, TargetsKeys: tuf.RoleKeysOf(t.Root(), tuf.RoleTargets).Keys}
 	data, err := d.Load(tuf.RoleTargets)
 	if err != nil {
 		return nil, err

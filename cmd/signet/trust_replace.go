@@ -121,6 +121,8 @@ type replaced struct {
 	Notice    *client.Notice        `json:"notice,omitempty"`
 	SignedBy  []string              `json:"signedBy,omitempty"` // IDs of keys that this machine trusted before and that signed the notice
 	Forgotten []*client.Replacement `json:"forgotten"`          // what was remembered of repositories, and is given up
+
+	root, roots int // how many root keys signed the notice, and of how many
 }
 
 func newTrustReplace(a *app) *cobra.Command {
@@ -136,9 +138,11 @@ leads from the old keys to the new ones; you decide, and should have the new key
 from people you know, over a way that the attacker has not.
 
 A notice helps: it names the new keys and is signed by keys that are left, which is
-shown. Servers, CA, demands and required voices of the anchor stay. What was verified
-under the old keys is forgotten; for a single name its versions stay as the lowest
-that are accepted.`,
+shown. One that no root key has signed says who comes only beside --root-key: whoever
+stole a targets key could make it, too.
+
+Servers, CA, demands and required voices of the anchor stay. What was verified under
+the old keys is forgotten; its versions stay as the lowest that are accepted.`,
 		Example: `  signet trust replace registry.example.com/team/app --notice notice.json
   signet trust replace 'registry.example.com/team/*' --root-key new1.pem --root-key new2.pem --threshold 1`,
 		Args: cobra.ExactArgs(1),
@@ -205,6 +209,10 @@ func (a *app) anchorOf(pattern string) (client.Anchor, error) {
 // remembered finds what this machine has verified under the anchor, and keeps its
 // versions as the lowest that are accepted, where the anchor is for one name.
 func (a *app) remembered(ctx context.Context, verifier *client.Client, r *replaced) error {
+	anchors, err := a.anchors()
+	if err != nil {
+		return err
+	}
 	uses, err := verifier.KeyUses(ctx)
 	if err != nil {
 		return err
@@ -212,7 +220,8 @@ func (a *app) remembered(ctx context.Context, verifier *client.Client, r *replac
 	seen := map[string]bool{}
 	for _, list := range uses {
 		for _, use := range list {
-			if seen[use.Repository] || !tuf.MatchName(r.Before.Pattern, use.Repository) {
+			// A more specific anchor's repositories are none of this one's business.
+			if anchor, err := anchors.For(use.Repository); seen[use.Repository] || err != nil || anchor.Pattern != r.Before.Pattern {
 				continue
 			}
 			seen[use.Repository] = true
@@ -266,16 +275,47 @@ func (a *app) heed(r *replaced, file string, given bool) error {
 		return wrong("it says that %d of the new keys must sign, and --threshold says %d", notice.Threshold, r.Anchor.Threshold)
 	}
 	r.Anchor.RootKeys, r.Anchor.Threshold, r.Notice = ids, notice.Threshold, notice
+	roots := r.rootKeys()
+	r.roots = len(roots)
 	for _, key := range signers {
-		known := slices.Contains(r.Before.RootKeys, key.ID()) || slices.ContainsFunc(r.Forgotten, func(f *client.Replacement) bool { return slices.ContainsFunc(f.Keys, key.Equal) })
-		if known {
+		isRoot := slices.Contains(roots, key.ID())
+		isTargets := slices.ContainsFunc(r.Forgotten, func(f *client.Replacement) bool { return slices.ContainsFunc(f.TargetsKeys, key.Equal) })
+		if isRoot {
+			r.root++
+		}
+		if isRoot || isTargets {
 			r.SignedBy = append(r.SignedBy, key.ID())
 		}
 	}
-	if len(r.SignedBy) == 0 {
+	switch {
+	case len(r.SignedBy) == 0:
 		return wrong("none of the %d keys that signed it is one that this machine trusted", len(signers))
+	case r.root == 0 && !given:
+		return advise(wrong("no root key that this machine trusts has signed it, and whoever has a targets key cannot say which root keys come"),
+			"ask people you know for the new root keys, and give them by --root-key beside --notice")
 	}
 	return nil
+}
+
+// rootKeys lists the IDs of the root keys that are trusted by now: of a repository that
+// was verified here those that its newest root lists, and else the pinned ones. Of a
+// pattern's pinned keys, one counts that no repository has taken away.
+func (r *replaced) rootKeys() []string {
+	var ids []string
+	if len(r.Forgotten) == 1 && r.Forgotten[0].Repository == r.Before.Pattern {
+		for _, key := range r.Forgotten[0].RootKeys {
+			ids = append(ids, key.ID())
+		}
+		return ids
+	}
+	for _, id := range r.Before.RootKeys {
+		if !slices.ContainsFunc(r.Forgotten, func(f *client.Replacement) bool {
+			return !slices.ContainsFunc(f.RootKeys, func(key *tuf.Key) bool { return key.ID() == id })
+		}) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // replaceAnchor shows what is given up, asks, and does it: first what was verified is
@@ -285,13 +325,7 @@ func (a *app) replaceAnchor(ctx context.Context, verifier *client.Client, r *rep
 	w := a.stderr
 	if r.Notice != nil {
 		printNotice(w, r.Notice)
-		root := 0
-		for _, id := range r.SignedBy {
-			if slices.Contains(r.Before.RootKeys, id) {
-				root++
-			}
-		}
-		fmt.Fprintf(w, "  signed by %d of the %d root keys that are pinned, and by %d targets keys\n", root, len(r.Before.RootKeys), len(r.SignedBy)-root)
+		fmt.Fprintf(w, "  signed by %d of the %d root keys that are trusted here, and by %d targets keys\n", r.root, r.roots, len(r.SignedBy)-r.root)
 	}
 	fmt.Fprintf(w, "now:  %s\nthen: %s\n", pins(r.Before), pins(r.Anchor))
 	for _, f := range r.Forgotten {
