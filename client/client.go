@@ -124,5 +124,12 @@ func (c *Client) ResetClock(ctx context.Context, repository string) error {
 // says was signed for it. It is for a repository that was created anew under other
 // root keys.
 func (c *Client) Forget(ctx context.Context, repository string) error {
-	return errors.Join(c.forget(ctx, repository), c.forgetSigned(ctx, repository))
+	return errors.Join(c.forget(ctx, repository, nil), c.forgetSigned(ctx, repository))
+}
+
+// Restart is Forget for a repository whose root keys are replaced: the versions of root
+// and targets that were known, and all below them, are not accepted any more, under
+// whatever keys. They can be forgotten in their turn.
+func (c *Client) Restart(ctx context.Context, known *Replacement) error {
+	return errors.Join(c.forget(ctx, known.Repository, known), c.forgetSigned(ctx, known.Repository))
 }

@@ -76,7 +76,7 @@ func (a *Anchor) begin(ctx context.Context, u *Updater, d *Dir) (*Update, error)
 		return nil, err
 	}
 	if t == nil {
-		first, version, err := a.firstRoot(ctx, u)
+		first, version, err := a.firstRoot(ctx, u, max(a.MinRoot, d.marks.MinRoot))
 		if err != nil {
 			return nil, err
 		}
@@ -96,18 +96,18 @@ func (a *Anchor) begin(ctx context.Context, u *Updater, d *Dir) (*Update, error)
 }
 
 // firstRoot fetches roots from the first on, until one is accepted.
-func (a *Anchor) firstRoot(ctx context.Context, u *Updater) (data []byte, version int64, err error) {
+func (a *Anchor) firstRoot(ctx context.Context, u *Updater, lowest int64) (data []byte, version int64, err error) {
 	if u.Fetch == nil {
 		return nil, 0, fmt.Errorf("nothing is remembered here of %s; it has to be verified online once: %w", u.Repository, tuf.ErrNotFound)
 	}
 	// A name that was retired starts again with a root that does not follow from those
 	// before, and that the anchors made from then on name as their lowest. Whoever's keys
 	// the anchor pins has signed it; those before may list the same keys.
-	if a.MinRoot > 1 {
-		fetched, err := u.Fetch(ctx, tuf.FileName(tuf.RoleRoot, a.MinRoot), maxRoot, "")
+	if lowest > 1 {
+		fetched, err := u.Fetch(ctx, tuf.FileName(tuf.RoleRoot, lowest), maxRoot, "")
 		switch {
-		case err == nil && isRoot(u.Repository, fetched.Bytes, a.MinRoot) == nil && a.accepts(fetched.Bytes):
-			return fetched.Bytes, a.MinRoot, nil
+		case err == nil && isRoot(u.Repository, fetched.Bytes, lowest) == nil && a.accepts(fetched.Bytes):
+			return fetched.Bytes, lowest, nil
 		case err != nil && !errors.Is(err, tuf.ErrNotFound):
 			return nil, 0, err
 		}
@@ -172,7 +172,7 @@ func (a *Anchor) connect(ctx context.Context, u *Updater, d *Dir, root []byte) e
 	if u.Fetch == nil {
 		return fmt.Errorf("the trust anchor for %s was changed; it has to be verified online once", u.Repository)
 	}
-	first, version, err := a.firstRoot(ctx, u)
+	first, version, err := a.firstRoot(ctx, u, max(a.MinRoot, d.marks.MinRoot))
 	if err != nil {
 		return err
 	}

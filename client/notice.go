@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -195,4 +196,15 @@ func (c *Client) Known(repository string) (*Replacement, error) {
 		r.Targets = targets.Signed.Version
 	}
 	return r, nil
+}
+
+// Lowest returns the lowest versions of root and targets that are accepted from now on.
+func (r *Replacement) Lowest() (root, targets int64) { return above(r.Root), above(r.Targets) }
+
+// above is the version after another. Nothing is above the largest one.
+func above(version int64) int64 {
+	if version == math.MaxInt64 {
+		return version
+	}
+	return version + 1
 }

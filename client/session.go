@@ -249,14 +249,18 @@ func (s *session) updater(d *Dir) *Updater {
 // answer runs the question on a verified update. Expiries are judged once more
 // at its end: fetching may have taken long.
 func (s *session) answer(ctx context.Context, x *Update) error {
-	if err := s.minimum(tuf.RoleRoot, x.trusted.Root().Signed.Version, s.anchor.MinRoot); err != nil {
+	minRoot, minTargets := s.anchor.MinRoot, s.anchor.MinTargets
+	if d, ok := x.u.Store.(*Dir); ok {
+		minRoot, minTargets = max(minRoot, d.marks.MinRoot), max(minTargets, d.marks.MinTargets)
+	}
+	if err := s.minimum(tuf.RoleRoot, x.trusted.Root().Signed.Version, minRoot); err != nil {
 		return err
 	}
-	if s.anchor.MinTargets > 0 {
+	if minTargets > 0 {
 		if err := x.Load(ctx, tuf.RoleTargets, tuf.RoleRoot); err != nil {
 			return err
 		}
-		if err := s.minimum(tuf.RoleTargets, x.trusted.Role(tuf.RoleTargets).Signed.Version, s.anchor.MinTargets); err != nil {
+		if err := s.minimum(tuf.RoleTargets, x.trusted.Role(tuf.RoleTargets).Signed.Version, minTargets); err != nil {
 			return err
 		}
 	}
@@ -360,10 +364,10 @@ func (c *Client) resetClock(ctx context.Context, repository string) error {
 	return d.Save(ctx, nil)
 }
 
-func (c *Client) forget(ctx context.Context, repository string) error {
+func (c *Client) forget(ctx context.Context, repository string, kept *Replacement) error {
 	path, err := stateDir(c.config.StateDir, repository)
 	if err != nil {
 		return err
 	}
-	return (&Dir{path: path}).forget(ctx)
+	return (&Dir{path: path}).forget(ctx, kept)
 }

@@ -47,6 +47,10 @@ type marks struct {
 	// root and timestamp of which CheckedFor is the fingerprint.
 	Checked    time.Time `json:"checked,omitzero"`
 	CheckedFor string    `json:"checkedFor,omitempty"`
+	// MinRoot and MinTargets are the lowest versions that are accepted, where root keys
+	// were replaced that had signed what is below them.
+	MinRoot    int64 `json:"minRoot,omitempty"`
+	MinTargets int64 `json:"minTargets,omitempty"`
 }
 
 // stale notes, before a root is written that takes online keys away, the files
@@ -365,8 +369,9 @@ func (d *Dir) etag(server string) string {
 	return d.marks.ETag
 }
 
-// forget removes all that is remembered. The lock stays, for those who wait on it.
-func (d *Dir) forget(ctx context.Context) error {
+// forget removes all that is remembered, and notes what may not come back, if kept says
+// so. The lock stays, for those who wait on it.
+func (d *Dir) forget(ctx context.Context, kept *Replacement) error {
 	if _, err := os.Stat(d.path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -387,11 +392,14 @@ func (d *Dir) forget(ctx context.Context) error {
 		err = errors.Join(err, os.Remove(filepath.Join(d.path, entry.Name())))
 	}
 	err = errors.Join(err, os.RemoveAll(filepath.Join(d.path, ".roots")))
-	generation := d.marks.Generation
+	before := d.marks
 	if readErr := d.readMarks(&d.marks); readErr == nil {
-		generation = d.marks.Generation
+		before = d.marks
 	}
-	d.marks = marks{Generation: generation + 1}
+	d.marks = marks{Generation: before.Generation + 1}
+	if kept != nil {
+		d.marks.MinRoot, d.marks.MinTargets = max(before.MinRoot, above(kept.Root)), max(before.MinTargets, above(kept.Targets))
+	}
 	return errors.Join(err, d.writeMarks())
 }
 

@@ -206,8 +206,8 @@ func (a *app) anchorOf(pattern string) (client.Anchor, error) {
 	return anchors[i], nil
 }
 
-// remembered finds what this machine has verified under the anchor, and keeps its
-// versions as the lowest that are accepted, where the anchor is for one name.
+// remembered finds what this machine has verified under the anchor. Its versions are
+// the lowest that are accepted from now on; an anchor for one name says so itself.
 func (a *app) remembered(ctx context.Context, verifier *client.Client, r *replaced) error {
 	anchors, err := a.anchors()
 	if err != nil {
@@ -236,8 +236,8 @@ func (a *app) remembered(ctx context.Context, verifier *client.Client, r *replac
 	}
 	slices.SortFunc(r.Forgotten, func(x, y *client.Replacement) int { return strings.Compare(x.Repository, y.Repository) })
 	if len(r.Forgotten) == 1 && r.Forgotten[0].Repository == r.Before.Pattern {
-		r.Anchor.MinRoot = max(r.Anchor.MinRoot, r.Forgotten[0].Root+1)
-		r.Anchor.MinTargets = max(r.Anchor.MinTargets, r.Forgotten[0].Targets+1)
+		root, targets := r.Forgotten[0].Lowest()
+		r.Anchor.MinRoot, r.Anchor.MinTargets = max(r.Anchor.MinRoot, root), max(r.Anchor.MinTargets, targets)
 	}
 	return nil
 }
@@ -329,17 +329,16 @@ func (a *app) replaceAnchor(ctx context.Context, verifier *client.Client, r *rep
 	}
 	fmt.Fprintf(w, "now:  %s\nthen: %s\n", pins(r.Before), pins(r.Anchor))
 	for _, f := range r.Forgotten {
+		root, targets := f.Lowest()
 		fmt.Fprintf(w, "forgotten: what was verified for %s (root %d, targets %d)\n", f.Repository, f.Root, f.Targets)
-	}
-	if r.Anchor.MinRoot > 0 {
-		fmt.Fprintf(w, "kept: nothing below root %d and targets %d is accepted\n", r.Anchor.MinRoot, r.Anchor.MinTargets)
+		fmt.Fprintf(w, "kept: nothing below root %d and targets %d is accepted\n", max(root, r.Anchor.MinRoot), max(targets, r.Anchor.MinTargets))
 	}
 	a.note("nothing that can be checked leads from the old keys to the new ones: you vouch for them")
 	if err := a.confirm(ctx, fmt.Sprintf("Trust these root keys for %s from now on?", r.Before.Pattern)); err != nil {
 		return err
 	}
 	for _, f := range r.Forgotten {
-		if err := verifier.Forget(ctx, f.Repository); err != nil {
+		if err := verifier.Restart(ctx, f); err != nil {
 			return err
 		}
 	}
