@@ -45,21 +45,44 @@ func (c *Client) Export(ctx context.Context, repository, dir string, options Opt
 	if out.Folder, err = filepath.Abs(filepath.Join(dir, filepath.FromSlash(repository))); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(out.Folder, 0o755); err != nil {
-		return nil, err
+	root, err := exportFolder(dir, filepath.FromSlash(repository))
+	if err != nil {
+		return nil, fmt.Errorf("export into %s: %w", out.Folder, err)
 	}
-	unlock, err := lockFile(ctx, filepath.Join(out.Folder, ".lock"))
+	defer root.Close()
+	lock, err := root.OpenFile(".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("export into %s: %w", out.Folder, err)
+	}
+	unlock, err := lockOpen(ctx, lock, filepath.Join(out.Folder, ".lock"))
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	for _, file := range files {
-		if err := writeFile(filepath.Join(out.Folder, file.Name()), file.Bytes, 0o644); err != nil {
-			return nil, err
+		if err := writeIn(root, file.Name(), file.Bytes, 0o644); err != nil {
+			return nil, fmt.Errorf("export into %s: %w", out.Folder, err)
 		}
 		out.Files++
 	}
 	return out, syncDir(out.Folder)
+}
+
+// exportFolder makes and opens dir/name. dir is where the user says; below it no name
+// leads out by a link, since somebody else may have prepared the folder.
+func exportFolder(dir, name string) (*os.Root, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	top, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := top.MkdirAll(name, 0o755); err != nil {
+		return nil, errors.Join(err, top.Close())
+	}
+	root, err := top.OpenRoot(name)
+	return root, errors.Join(err, top.Close())
 }
 
 // collect lists the files in the order in which they are written.

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -146,6 +147,47 @@ func TestFolderStaysInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d, err := ask(s.afar(0), dir); err == nil || d.Trusted {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// TestExportThroughLinkedFolder has a folder, and the lock, lead out of where an export
+// is to go: whoever prepared a stick could have it written anywhere.
+func TestExportThroughLinkedFolder(t *testing.T) {
+	s := newStory(t)
+	s.sign("1.0", 1, "targets", s.alice)
+	for name, link := range map[string]func(dir, outside string) error{
+		"host": func(dir, outside string) error {
+			return os.Symlink(outside, filepath.Join(dir, "registry.example.com"))
+		},
+		"repository": func(dir, outside string) error {
+			parent := filepath.Join(dir, "registry.example.com", "team")
+			return errors.Join(os.MkdirAll(parent, 0o700), os.Symlink(outside, filepath.Join(parent, "app")))
+		},
+		"lock": func(dir, outside string) error {
+			folder := filepath.Join(dir, storyName)
+			return errors.Join(os.MkdirAll(folder, 0o700), os.Symlink(filepath.Join(outside, "made"), filepath.Join(folder, ".lock")))
+		},
+	} {
+		dir, outside := t.TempDir(), t.TempDir()
+		if err := link(dir, outside); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.p.Client.Export(t.Context(), storyName, dir, client.Options{Anchor: s.p.Anchor})
+		if err == nil {
+			t.Errorf("%s: exported", name)
+		}
+		if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v, %v outside", name, left, err)
+		}
+	}
+	// A link that whoever exports named themselves is theirs to name.
+	real, dir := t.TempDir(), filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(real, dir); err != nil {
+		t.Fatal(err)
+	}
+	s.export(dir)
+	if d, err := ask(s.afar(0), real); err != nil || d.Digest != storyDigest(1) {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
