@@ -30,8 +30,8 @@ func verifier() []mutation {
 		{"rollback", "tuf/trusted.go", `if version != listed.Version {`, `if false {`, []string{"attack.TestRollback", "tuf.TestUpdateRefuses"}, nil},
 		{"rollback", "client/session.go", `if version >= least {`, `if true {`, []string{"attack.TestRollback", "attack.TestHiddenRoot"}, nil},
 		{"hidden root", "client/first.go", `	if t == nil {
-		first, version, err := a.firstRoot(ctx, u)`, `	if u.Fetch != nil {
-		first, version, err := a.firstRoot(ctx, u)`, []string{"client.TestHiddenRoot", "attack.TestHiddenRoot"}, nil},
+		first, version, err := a.firstRoot(ctx, u, max(a.MinRoot, d.marks.MinRoot))`, `	if u.Fetch != nil {
+		first, version, err := a.firstRoot(ctx, u, max(a.MinRoot, d.marks.MinRoot))`, []string{"client.TestHiddenRoot", "attack.TestHiddenRoot"}, nil},
 		{"hidden root", "client/store.go", `roots = append(roots, file)`, `rest = rest[:len(rest):len(rest)]`, []string{"client.TestHiddenRoot", "attack.TestHiddenRoot"}, nil},
 		{"fast-forward", "client/updater.go", `if rotated(before, x.trusted.Root()) && len(x.gone) == 0 {`, `if false {`,
 			[]string{"conformance.TestOneOfTwoOnlineKeysIsTakenAway", "property.TestDifferencesAreThere"}, nil},
