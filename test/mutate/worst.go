@@ -13,9 +13,9 @@ func worst() []mutation {
 		kept := *past`, `	if past.Version > 0 {
 		kept := *past`, []string{"client.TestHistoryGoodFromALiar"}, nil},
 		{"a report on a key", "client/history.go", `		h.unpinned = past.Version`, `		_ = past.Version`, []string{"client.TestHistoryOfAnotherBeginning"}, nil},
-		{"what a thief leaves behind", "client/brought.go", `			c.thief[l.key] = true`, `			c.thief[l.key] = false`, []string{"client.TestThiefLeavesASigner"}, nil},
+		{"a report on a key", "client/brought.go", `			c.thief[l.key] = true`, `			c.thief[l.key] = false`, []string{"client.TestThiefLeavesASigner"}, nil},
 
-		{"root keys replaced", "client/session.go", `max(minRoot, d.marks.MinRoot), max(minTargets, d.marks.MinTargets)`, `max(minRoot, 0*d.marks.MinRoot), max(minTargets, 0*d.marks.MinTargets)`, []string{"client.TestRestart"}, nil},
+		{"a notice of other root keys", "client/session.go", `max(minRoot, d.marks.MinRoot), max(minTargets, d.marks.MinTargets)`, `max(minRoot, 0*d.marks.MinRoot), max(minTargets, 0*d.marks.MinTargets)`, []string{"client.TestRestart"}, nil},
 		{"files carried by hand", "client/from.go", `if late > most {`, `if late > most && false {`, []string{"client.TestStale"}, nil},
 		{"files carried by hand", "client/session.go", `		if err := s.inDate(x); err != nil {
 			return err
