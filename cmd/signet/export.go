@@ -110,7 +110,11 @@ then. Without REPO, all repositories in the folder.`,
 					v.Versions[role.Name] = role.Version
 				}
 				if err := a.print(v, func(w io.Writer) {
-					fmt.Fprintf(w, "%s: verified and remembered (%s), good until %s (%s)\n", name, versions(v.Versions), stamp(view.Expires), until(a.now(), view.Expires))
+					good := fmt.Sprintf("good until %s (%s)", stamp(view.Expires), until(a.now(), view.Expires))
+					if view.Stale > 0 {
+						good = stale(view.Stale)
+					}
+					fmt.Fprintf(w, "%s: verified and remembered (%s), %s\n", name, versions(v.Versions), good)
 				}); err != nil {
 					return err
 				}

@@ -139,7 +139,11 @@ func (a *app) printInspection(w io.Writer, result inspection) {
 	if withdrawn > 0 {
 		fmt.Fprintf(w, ", %d withdrawn with earlier digests still trusted", withdrawn)
 	}
-	fmt.Fprintf(w, "; all of it is good until %s (%s)\n", stamp(result.Expires), until(now, result.Expires))
+	if result.Stale > 0 {
+		fmt.Fprintf(w, "; %s\n", stale(result.Stale))
+	} else {
+		fmt.Fprintf(w, "; all of it is good until %s (%s)\n", stamp(result.Expires), until(now, result.Expires))
+	}
 	if result.Demand != nil {
 		fmt.Fprintf(w, "this machine demands of every key of root and targets: %s\n", demands(result.Demand))
 	}

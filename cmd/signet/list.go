@@ -15,6 +15,7 @@ import (
 type tagList struct {
 	Repository string           `json:"repository"`
 	Tags       []client.TagView `json:"tags"`
+	Stale      client.Duration  `json:"stale,omitempty"` // as of verify
 }
 
 func newList(a *app) *cobra.Command {
@@ -30,7 +31,7 @@ func newList(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list := tagList{Repository: view.Repository, Tags: view.Tags}
+		list := tagList{Repository: view.Repository, Tags: view.Tags, Stale: view.Stale}
 		if list.Tags == nil {
 			list.Tags = []client.TagView{}
 		}
@@ -73,7 +74,11 @@ func (a *app) view(ctx context.Context, arg string, offline bool) (*client.View,
 	if err != nil {
 		return nil, err
 	}
-	return verifier.View(ctx, name, options)
+	view, err := verifier.View(ctx, name, options)
+	if err == nil {
+		a.noteStale(name, view.Stale)
+	}
+	return view, err
 }
 
 // short lists digests by their first digits.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,12 +33,20 @@ func newTrustList(a *app) *cobra.Command {
 				table(w, func(w io.Writer) {
 					fmt.Fprintln(w, "NAMES\tTRUSTED\tREQUIRED\tHARDWARE\tSERVER")
 					for _, anchor := range anchors {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", anchor.Pattern, pins(anchor), dash(voiceKeys(anchor.Require)), dash(demands(anchor.Hardware)), strings.Join(anchor.Servers, " "))
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", anchor.Pattern, pins(anchor), dash(voiceKeys(anchor.Require)), dash(demands(anchor.Hardware)), strings.Join(anchor.Servers, " ")+offlineStale(anchor))
 					}
 				})
 			})
 		}),
 	}
+}
+
+// offlineStale says what an anchor takes that has expired.
+func offlineStale(anchor client.Anchor) string {
+	if anchor.MaxStale == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (--offline and --from: up to %s stale)", about(time.Duration(anchor.MaxStale)))
 }
 
 func newTrustRemove(a *app) *cobra.Command {

@@ -308,7 +308,11 @@ func (a *app) printAnswer(s *subject, d *client.Decision, quiet bool) error {
 	if a.output != outputJSON && !d.Trusted {
 		return nil
 	}
-	if a.output != outputJSON && !quiet {
+	switch {
+	case a.output == outputJSON: // it says so itself
+	case quiet:
+		a.noteStale(s.where()+d.Image, d.Stale)
+	default:
 		a.note("%s%s", s.where(), a.explain(d))
 	}
 	var v any = d
@@ -341,19 +345,32 @@ func (a *app) explain(d *client.Decision) string {
 	if len(d.Voices) > 0 {
 		fmt.Fprintf(&b, ", required and given: the word of %s", strings.Join(givenBy(d.Voices), ", "))
 	}
-	if d.Expires != nil {
+	if d.Expires != nil && d.Stale == 0 {
 		fmt.Fprintf(&b, ", good until %s (%s)", stamp(*d.Expires), until(a.now(), *d.Expires))
 	}
 	if d.From != "" {
 		fmt.Fprintf(&b, ", out of %s", d.From)
 	}
 	if d.Stale > 0 {
-		fmt.Fprintf(&b, ", STALE: what says that it is current expired %s ago", about(time.Duration(d.Stale)))
+		fmt.Fprintf(&b, ", %s", stale(d.Stale))
 	}
 	if d.Offline {
 		b.WriteString(", from local state")
 	}
 	return b.String()
+}
+
+// stale says how old an answer is that stands on what has expired.
+func stale(late client.Duration) string {
+	return fmt.Sprintf("STALE: what says that it is current expired %s ago", about(time.Duration(late)))
+}
+
+// noteStale says so beside an answer that has no place for it: nobody is to take what
+// an anchor lets pass for what is current, whatever was asked and however quietly.
+func (a *app) noteStale(what string, late client.Duration) {
+	if late > 0 {
+		a.note("%s: %s", what, stale(late))
+	}
 }
 
 // givenBy lists the signers whose word was required and given, each once.
