@@ -124,30 +124,31 @@ func TestPublishRefuses(t *testing.T) {
 	}
 
 	for _, c := range []struct {
-		claim string
-		files func(w *world) []tuf.File
-		want  error
+		claim  string
+		files  func(w *world) []tuf.File
+		want   error
+		clause string // of a refusal by a rule
 	}{
 		// What may be sent at all.
-		{"no files", func(w *world) []tuf.File { return nil }, tuf.RuleShape},
-		{"one role twice", func(w *world) []tuf.File { f := w.newTargets(set("3")); return []tuf.File{f, f} }, tuf.RuleShape},
-		{"a snapshot", func(w *world) []tuf.File { w.online(2); return one(w.state.Snapshot) }, tuf.RuleOnlineKey},
-		{"a timestamp", func(w *world) []tuf.File { w.online(2); return one(w.state.Timestamp) }, tuf.RuleOnlineKey},
-		{"a role called Root", func(w *world) []tuf.File { f := w.newTargets(nil); f.Role = "Root"; return one(f) }, tuf.RuleName},
-		{"a role whose name is a path", func(w *world) []tuf.File { f := w.newTargets(nil); f.Role = "../team"; return one(f) }, tuf.RuleName},
-		{"root as targets", func(w *world) []tuf.File { f := w.nextRoot(nil); f.Role = "targets"; return one(f) }, tuf.RuleShape},
-		{"targets as root", func(w *world) []tuf.File { f := w.newTargets(nil); f.Role = "root"; return one(f) }, tuf.RuleShape},
+		{"no files", func(w *world) []tuf.File { return nil }, tuf.RuleShape, "Signet publish"},
+		{"one role twice", func(w *world) []tuf.File { f := w.newTargets(set("3")); return []tuf.File{f, f} }, tuf.RuleShape, "Signet publish"},
+		{"a snapshot", func(w *world) []tuf.File { w.online(2); return one(w.state.Snapshot) }, tuf.RuleOnlineKey, "Signet profile: the signer"},
+		{"a timestamp", func(w *world) []tuf.File { w.online(2); return one(w.state.Timestamp) }, tuf.RuleOnlineKey, "Signet profile: the signer"},
+		{"a role called Root", func(w *world) []tuf.File { f := w.newTargets(nil); f.Role = "Root"; return one(f) }, tuf.RuleName, "TUF §4.5"},
+		{"a role whose name is a path", func(w *world) []tuf.File { f := w.newTargets(nil); f.Role = "../team"; return one(f) }, tuf.RuleName, "Signet profile: names"},
+		{"root as targets", func(w *world) []tuf.File { f := w.nextRoot(nil); f.Role = "targets"; return one(f) }, tuf.RuleShape, "TUF §4.3"},
+		{"targets as root", func(w *world) []tuf.File { f := w.newTargets(nil); f.Role = "root"; return one(f) }, tuf.RuleShape, "TUF §4.3"},
 		{"not JSON", func(w *world) []tuf.File {
 			return bytesOf(w.newTargets(nil), func(b []byte) []byte { return b[:len(b)-1] })
-		}, tuf.RuleShape},
+		}, tuf.RuleShape, "TUF §4.1"},
 
 		// The one form.
 		{"a space in front", func(w *world) []tuf.File {
 			return bytesOf(w.newTargets(nil), func(b []byte) []byte { return append([]byte(" "), b...) })
-		}, tuf.RuleCanonical},
+		}, tuf.RuleCanonical, "Signet profile: canonical bytes"},
 		{"a line end behind", func(w *world) []tuf.File {
 			return bytesOf(w.newTargets(nil), func(b []byte) []byte { return append(b, '\n') })
-		}, tuf.RuleCanonical},
+		}, tuf.RuleCanonical, "Signet profile: canonical bytes"},
 		{"signatures in another order", func(w *world) []tuf.File {
 			return bytesOf(w.newTargets(nil, w.targets, eve), func(b []byte) []byte {
 				doc := parse(w, b)
@@ -156,10 +157,10 @@ func TestPublishRefuses(t *testing.T) {
 				b, _ = json.Marshal(doc)
 				return b
 			})
-		}, tuf.RuleCanonical},
+		}, tuf.RuleCanonical, "Signet profile: canonical bytes"},
 		{"a letter that is escaped", func(w *world) []tuf.File {
 			return bytesOf(w.newTargets(nil), func(b []byte) []byte { return bytes.Replace(b, []byte(`"targets"`), []byte(`"\u0074argets"`), 1) })
-		}, tuf.RuleCanonical},
+		}, tuf.RuleCanonical, "Signet profile: canonical bytes"},
 		{"capital signature", func(w *world) []tuf.File {
 			return bytesOf(w.newTargets(nil), func(b []byte) []byte {
 				doc := parse(w, b)
@@ -168,159 +169,159 @@ func TestPublishRefuses(t *testing.T) {
 				b, _ = json.Marshal(doc)
 				return b
 			})
-		}, tuf.RuleCanonical},
+		}, tuf.RuleCanonical, "Signet profile: canonical bytes"},
 		{"member beside signed", func(w *world) []tuf.File {
 			return bytesOf(w.newTargets(nil), func(b []byte) []byte { return append(b[:len(b)-1], `,"x":1}`...) })
-		}, tuf.RuleCanonical},
+		}, tuf.RuleCanonical, "Signet profile: canonical bytes"},
 		{"member beside a signature", func(w *world) []tuf.File {
 			return bytesOf(w.newTargets(nil), func(b []byte) []byte {
 				return bytes.Replace(b, []byte(`"}],"signed"`), []byte(`","x":1}],"signed"`), 1)
 			})
-		}, tuf.RuleCanonical},
-		{"integer that floats cannot hold", byTarget(func(s object) { s["x"] = number("9007199254740993") }), tuf.RuleCanonical},
+		}, tuf.RuleCanonical, "Signet profile: canonical bytes"},
+		{"integer that floats cannot hold", byTarget(func(s object) { s["x"] = number("9007199254740993") }), tuf.RuleCanonical, "Signet profile: canonical bytes"},
 		{"a member left out that is signed as if it stood there", func(w *world) []tuf.File {
 			return bytesOf(w.nextRoot(nil), func(b []byte) []byte { return bytes.Replace(b, []byte(`"consistent_snapshot":true,`), nil, 1) })
-		}, tuf.RuleCanonical},
+		}, tuf.RuleCanonical, "Signet profile: canonical bytes"},
 
 		// Versions: whoever built on another state is told to build anew.
 		{"the version that is there, with other content", func(w *world) []tuf.File {
 			return one(w.newTargets(func(md *tuf.Targets) { md.Signed.Version = 1; set("3")(md) }))
-		}, tuf.ErrConflict},
-		{"a version left out", func(w *world) []tuf.File { return one(w.newTargets(func(md *tuf.Targets) { md.Signed.Version = 3 })) }, tuf.ErrConflict},
+		}, tuf.ErrConflict, ""},
+		{"a version left out", func(w *world) []tuf.File { return one(w.newTargets(func(md *tuf.Targets) { md.Signed.Version = 3 })) }, tuf.ErrConflict, ""},
 		{"the largest version", func(w *world) []tuf.File {
 			return one(w.newTargets(func(md *tuf.Targets) { md.Signed.Version = math.MaxInt64 }))
-		}, tuf.ErrConflict},
-		{"root with a version left out", byRoot(func(md *tuf.Root) { md.Signed.Version = 3 }), tuf.ErrConflict},
+		}, tuf.ErrConflict, ""},
+		{"root with a version left out", byRoot(func(md *tuf.Root) { md.Signed.Version = 3 }), tuf.ErrConflict, ""},
 		{"one of two roles on an old state", func(w *world) []tuf.File {
 			old := w.next("team", func(md *tuf.Targets) { md.Signed.Version = 1; md.Signed.Expires = now.Add(day) }, carol)
 			return []tuf.File{w.newTargets(set("3")), old}
-		}, tuf.ErrConflict},
-		{"another version than is said", func(w *world) []tuf.File { f := w.newTargets(nil); f.Version = 3; return one(f) }, tuf.RuleVersion},
-		{"another root version than is said", func(w *world) []tuf.File { f := w.nextRoot(nil); f.Version = 3; return one(f) }, tuf.RuleVersion},
+		}, tuf.ErrConflict, ""},
+		{"another version than is said", func(w *world) []tuf.File { f := w.newTargets(nil); f.Version = 3; return one(f) }, tuf.RuleVersion, "Signet publish"},
+		{"another root version than is said", func(w *world) []tuf.File { f := w.nextRoot(nil); f.Version = 3; return one(f) }, tuf.RuleVersion, "Signet publish"},
 
 		// Signatures.
-		{"targets by a stranger", func(w *world) []tuf.File { return one(w.newTargets(set("3"), eve)) }, tuf.RuleThreshold},
-		{"targets by a signer", func(w *world) []tuf.File { return one(w.newTargets(set("3"), carol)) }, tuf.RuleThreshold},
+		{"targets by a stranger", func(w *world) []tuf.File { return one(w.newTargets(set("3"), eve)) }, tuf.RuleThreshold, "TUF §5.6.3"},
+		{"targets by a signer", func(w *world) []tuf.File { return one(w.newTargets(set("3"), carol)) }, tuf.RuleThreshold, "TUF §5.6.3"},
 		{"targets without a signature", func(w *world) []tuf.File {
 			return one(sealed(w, w.state.Roles["targets"], func(s object) { s["version"] = number("2") }))
-		}, tuf.RuleThreshold},
-		{"a signer by a stranger", func(w *world) []tuf.File { return one(w.next("team", set("3"), eve)) }, tuf.RuleThreshold},
-		{"a signer by targets' key", func(w *world) []tuf.File { return one(w.next("team", set("3"), w.targets)) }, tuf.RuleThreshold},
-		{"root by a stranger", func(w *world) []tuf.File { return one(w.nextRoot(nil, eve)) }, tuf.RuleThreshold},
-		{"root by its new key only", func(w *world) []tuf.File { w.root = dave; return one(w.nextRoot(nil)) }, tuf.RuleThreshold},
+		}, tuf.RuleThreshold, "TUF §5.6.3"},
+		{"a signer by a stranger", func(w *world) []tuf.File { return one(w.next("team", set("3"), eve)) }, tuf.RuleThreshold, "TUF §5.6.3"},
+		{"a signer by targets' key", func(w *world) []tuf.File { return one(w.next("team", set("3"), w.targets)) }, tuf.RuleThreshold, "TUF §5.6.3"},
+		{"root by a stranger", func(w *world) []tuf.File { return one(w.nextRoot(nil, eve)) }, tuf.RuleThreshold, "TUF §5.3.4, by the keys of version 1"},
+		{"root by its new key only", func(w *world) []tuf.File { w.root = dave; return one(w.nextRoot(nil)) }, tuf.RuleThreshold, "TUF §5.3.4, by the keys of version 1"},
 		{"root by its old key only", func(w *world) []tuf.File {
 			alice := w.root
 			w.root = dave
 			return one(w.nextRoot(nil, alice))
-		}, tuf.RuleThreshold},
-		{"root that leaves the targets file without its key", func(w *world) []tuf.File { w.targets = dave; return one(w.nextRoot(nil)) }, tuf.RuleThreshold},
+		}, tuf.RuleThreshold, "TUF §5.3.4, by its own keys"},
+		{"root that leaves the targets file without its key", func(w *world) []tuf.File { w.targets = dave; return one(w.nextRoot(nil)) }, tuf.RuleThreshold, "TUF §5.6.3"},
 		{"targets that leave a signer's file without its key", byTeam(func(md *tuf.Targets) {
 			md.Signed.Delegations = nil
 			delegate(md, "team", 1, tags, dave)
-		}), tuf.RuleThreshold},
+		}), tuf.RuleThreshold, "TUF §5.6.3"},
 		{"threshold raised above what a signer's file has", byTeam(func(md *tuf.Targets) {
 			md.Signed.Delegations = nil
 			delegate(md, "team", 2, tags, carol, dave)
-		}), tuf.RuleThreshold},
+		}), tuf.RuleThreshold, "TUF §5.6.3"},
 
 		// Root's profile.
-		{"root for another repository", byRoot(func(md *tuf.Root) { md.Signed.UnrecognizedFields[tuf.MemberRepository] = repository + "2" }), tuf.RuleRepository},
-		{"root for no repository", byRoot(func(md *tuf.Root) { delete(md.Signed.UnrecognizedFields, tuf.MemberRepository) }), tuf.RuleRepository},
-		{"root for a list of repositories", byRoot(func(md *tuf.Root) { md.Signed.UnrecognizedFields[tuf.MemberRepository] = []any{repository} }), tuf.RuleRepository},
-		{"root without consistent snapshots", byRoot(func(md *tuf.Root) { md.Signed.ConsistentSnapshot = false }), tuf.RuleShape},
-		{"root with a member of its own", byRoot(func(md *tuf.Root) { md.Signed.UnrecognizedFields["x"] = "y" }), tuf.RuleShape},
-		{"root with mirrors", byRoot(func(md *tuf.Root) { md.Signed.Roles["mirrors"] = &metadata.Role{KeyIDs: []string{}, Threshold: 1} }), tuf.RuleShape},
-		{"root that expires now", byRoot(func(md *tuf.Root) { md.Signed.Expires = now }), tuf.RuleExpired},
-		{"root that lives too long", byRoot(func(md *tuf.Root) { md.Signed.Expires = now.Add(tuf.DefaultMaxLife("root") + time.Second) }), tuf.RuleExpiry},
-		{"root with a key of no role", byRoot(func(md *tuf.Root) { md.Signed.Keys[eve.Key().ID()] = eve.Key().Metadata() }), tuf.RuleKeyID},
+		{"root for another repository", byRoot(func(md *tuf.Root) { md.Signed.UnrecognizedFields[tuf.MemberRepository] = repository + "2" }), tuf.RuleRepository, "Signet profile: x-signet-repository"},
+		{"root for no repository", byRoot(func(md *tuf.Root) { delete(md.Signed.UnrecognizedFields, tuf.MemberRepository) }), tuf.RuleRepository, "Signet profile: x-signet-repository"},
+		{"root for a list of repositories", byRoot(func(md *tuf.Root) { md.Signed.UnrecognizedFields[tuf.MemberRepository] = []any{repository} }), tuf.RuleRepository, "Signet profile: x-signet-repository"},
+		{"root without consistent snapshots", byRoot(func(md *tuf.Root) { md.Signed.ConsistentSnapshot = false }), tuf.RuleShape, "TUF §6.2, Signet profile"},
+		{"root with a member of its own", byRoot(func(md *tuf.Root) { md.Signed.UnrecognizedFields["x"] = "y" }), tuf.RuleShape, "Signet profile"},
+		{"root with mirrors", byRoot(func(md *tuf.Root) { md.Signed.Roles["mirrors"] = &metadata.Role{KeyIDs: []string{}, Threshold: 1} }), tuf.RuleShape, "TUF §4.3"},
+		{"root that expires now", byRoot(func(md *tuf.Root) { md.Signed.Expires = now }), tuf.RuleExpired, ""},
+		{"root that lives too long", byRoot(func(md *tuf.Root) { md.Signed.Expires = now.Add(tuf.DefaultMaxLife("root") + time.Second) }), tuf.RuleExpiry, "Signet limits"},
+		{"root with a key of no role", byRoot(func(md *tuf.Root) { md.Signed.Keys[eve.Key().ID()] = eve.Key().Metadata() }), tuf.RuleKeyID, "Signet profile: keys"},
 		{"root with a role whose key is missing", byRoot(func(md *tuf.Root) {
 			md.Signed.Roles["targets"].KeyIDs = append(md.Signed.Roles["targets"].KeyIDs, eve.Key().ID())
-		}), tuf.RuleKeyID},
+		}), tuf.RuleKeyID, "TUF §4.3"},
 		{"root with a key under another's ID", byRoot(func(md *tuf.Root) {
 			md.Signed.Keys[eve.Key().ID()] = dave.Key().Metadata()
 			md.Signed.Roles["targets"].KeyIDs = append(md.Signed.Roles["targets"].KeyIDs, eve.Key().ID())
-		}), tuf.RuleKeyID},
+		}), tuf.RuleKeyID, "TUF §4.2"},
 		{"root with a key that has a member of its own", byRoot(func(md *tuf.Root) {
 			k := &metadata.Key{Type: "ed25519", Scheme: "ed25519", Value: eve.Key().Metadata().Value, UnrecognizedFields: map[string]any{"x": "y"}}
 			id, _ := k.ID()
 			md.Signed.Keys[id] = k
 			md.Signed.Roles["targets"].KeyIDs = append(md.Signed.Roles["targets"].KeyIDs, id)
-		}), tuf.RuleKeyID},
+		}), tuf.RuleKeyID, "Signet profile: keys"},
 		{"root with an unusable key", byRoot(func(md *tuf.Root) {
 			k := &metadata.Key{Type: "ed25519", Scheme: "ed25519", Value: metadata.KeyVal{PublicKey: "00"}}
 			id, _ := k.ID()
 			md.Signed.Keys[id] = k
 			md.Signed.Roles["targets"].KeyIDs = append(md.Signed.Roles["targets"].KeyIDs, id)
-		}), tuf.RuleKeyID},
-		{"root with a threshold above its keys", byRoot(func(md *tuf.Root) { md.Signed.Roles["targets"].Threshold = 2 }), tuf.RuleThreshold},
-		{"root with a role without keys", byRoot(func(md *tuf.Root) { md.Signed.Roles["timestamp"].KeyIDs = []string{} }), tuf.RuleThreshold},
+		}), tuf.RuleKeyID, "TUF §4.2"},
+		{"root with a threshold above its keys", byRoot(func(md *tuf.Root) { md.Signed.Roles["targets"].Threshold = 2 }), tuf.RuleThreshold, "TUF §4.3"},
+		{"root with a role without keys", byRoot(func(md *tuf.Root) { md.Signed.Roles["timestamp"].KeyIDs = []string{} }), tuf.RuleThreshold, "TUF §4.3"},
 
 		// Targets' profile.
-		{"targets that expire now", byTeam(func(md *tuf.Targets) { md.Signed.Expires = now }), tuf.RuleExpired},
-		{"targets that live too long", byTeam(func(md *tuf.Targets) { md.Signed.Expires = now.Add(401 * day) }), tuf.RuleExpiry},
+		{"targets that expire now", byTeam(func(md *tuf.Targets) { md.Signed.Expires = now }), tuf.RuleExpired, ""},
+		{"targets that live too long", byTeam(func(md *tuf.Targets) { md.Signed.Expires = now.Add(401 * day) }), tuf.RuleExpiry, "Signet limits"},
 		{"a signer's file that lives too long", func(w *world) []tuf.File {
 			return one(w.next("team", func(md *tuf.Targets) { md.Signed.Expires = now.Add(401 * day) }, carol))
-		}, tuf.RuleExpiry},
-		{"a tag of another repository", byTarget(entry("registry.example.com/team/other:1.0", digest)), tuf.RulePath},
-		{"a tag of a repository below", byTarget(entry(repository+"/sub:1.0", digest)), tuf.RulePath},
-		{"a tag of a repository with a longer name", byTarget(entry(repository+"2:1.0", digest)), tuf.RulePath},
-		{"a path that is no tag", byTarget(entry(repository, digest)), tuf.RulePath},
-		{"a path with a wildcard", byTarget(entry(repository+":*", digest)), tuf.RulePath},
-		{"a digest without a tag", byTarget(entry(repository+"@"+digest, digest)), tuf.RulePath},
-		{"a record of another digest", byTarget(entry(repository+":1@"+digest, target("other").Digest)), tuf.RulePath},
-		{"a short name", byTarget(entry("app:1.0", digest)), tuf.RulePath},
+		}, tuf.RuleExpiry, "Signet limits"},
+		{"a tag of another repository", byTarget(entry("registry.example.com/team/other:1.0", digest)), tuf.RulePath, "Signet profile: target paths"},
+		{"a tag of a repository below", byTarget(entry(repository+"/sub:1.0", digest)), tuf.RulePath, "Signet profile: target paths"},
+		{"a tag of a repository with a longer name", byTarget(entry(repository+"2:1.0", digest)), tuf.RulePath, "Signet profile: target paths"},
+		{"a path that is no tag", byTarget(entry(repository, digest)), tuf.RulePath, "Signet profile: target paths"},
+		{"a path with a wildcard", byTarget(entry(repository+":*", digest)), tuf.RulePath, "Signet profile: target paths"},
+		{"a digest without a tag", byTarget(entry(repository+"@"+digest, digest)), tuf.RulePath, "Signet profile: target paths"},
+		{"a record of another digest", byTarget(entry(repository+":1@"+digest, target("other").Digest)), tuf.RulePath, "Signet profile: target paths"},
+		{"a short name", byTarget(entry("app:1.0", digest)), tuf.RulePath, "Signet profile: target paths"},
 		{"a second hash", byTarget(func(s object) {
 			entry(repository+":1", digest)(s)
 			in(s, "targets", repository+":1", "hashes")["sha512"] = strings.Repeat("00", 64)
-		}), tuf.RuleShape},
+		}), tuf.RuleShape, "Signet profile: target paths"},
 		{"another hash", byTarget(func(s object) {
 			entry(repository+":1", digest)(s)
 			in(s, "targets", repository+":1")["hashes"] = object{"sha512": strings.Repeat("00", 64)}
-		}), tuf.RuleShape},
-		{"a short hash", byTarget(entry(repository+":1", "00")), tuf.RuleShape},
+		}), tuf.RuleShape, "Signet profile: target paths"},
+		{"a short hash", byTarget(entry(repository+":1", "00")), tuf.RuleShape, "Signet profile: target paths"},
 		{"an empty manifest", byTarget(func(s object) {
 			entry(repository+":1", digest)(s)
 			in(s, "targets", repository+":1")["length"] = number("0")
-		}), tuf.RuleShape},
+		}), tuf.RuleShape, "Signet profile: target paths"},
 		{"a signer outside of its patterns", func(w *world) []tuf.File {
 			narrow := w.newTargets(func(md *tuf.Targets) {
 				md.Signed.Delegations = nil
 				delegate(md, "team", 1, []string{repository + ":2.*", repository + ":2.*@sha256:*"}, carol)
 			})
 			return []tuf.File{narrow, w.next("team", set("3.0"), carol)}
-		}, tuf.RulePath},
+		}, tuf.RulePath, "TUF §5.6.7"},
 
 		// The tree of signers.
-		{"a signer without a file", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags, dave) }), tuf.RuleDelegation},
+		{"a signer without a file", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags, dave) }), tuf.RuleDelegation, "TUF §4.5, §5.6.7"},
 		{"a file of nobody", func(w *world) []tuf.File {
 			return one(sign(w, "dave", tuf.NewTargets(1, now.Add(day)), dave))
-		}, tuf.RuleDelegation},
+		}, tuf.RuleDelegation, "TUF §4.5"},
 		{"a signer twice in the tree", func(w *world) []tuf.File {
 			return one(w.next("team", func(md *tuf.Targets) { delegate(md, "team", 1, tags, carol) }, carol))
-		}, tuf.RuleDelegation},
+		}, tuf.RuleDelegation, "Signet profile: delegations"},
 		{"two signers that differ in letter case", func(w *world) []tuf.File {
 			return []tuf.File{w.newTargets(func(md *tuf.Targets) { delegate(md, "Team", 1, tags, dave) }), sign(w, "Team", tuf.NewTargets(1, now.Add(day)), dave)}
-		}, tuf.RuleDelegation},
-		{"a signer called Snapshot", byTeam(func(md *tuf.Targets) { delegate(md, "Snapshot", 1, tags, dave) }), tuf.RuleName},
-		{"a signer called 1.root", byTeam(func(md *tuf.Targets) { delegate(md, "1.root", 1, tags, dave) }), tuf.RuleName},
-		{"a signer without patterns", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{}, dave) }), tuf.RuleDelegation},
+		}, tuf.RuleDelegation, "Signet profile: delegations"},
+		{"a signer called Snapshot", byTeam(func(md *tuf.Targets) { delegate(md, "Snapshot", 1, tags, dave) }), tuf.RuleName, "TUF §4.5"},
+		{"a signer called 1.root", byTeam(func(md *tuf.Targets) { delegate(md, "1.root", 1, tags, dave) }), tuf.RuleName, "Signet profile: names"},
+		{"a signer without patterns", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{}, dave) }), tuf.RuleDelegation, "Signet profile: delegations"},
 		{"a signer by hash prefixes", byTeam(func(md *tuf.Targets) {
 			delegate(md, "dave", 1, nil, dave)
 			md.Signed.Delegations.Roles[1].PathHashPrefixes = []string{"0"}
-		}), tuf.RuleDelegation},
+		}), tuf.RuleDelegation, "Signet profile: delegations"},
 		{"hash bins", byTeam(func(md *tuf.Targets) {
 			md.Signed.Delegations.Roles = nil
 			md.Signed.Delegations.SuccinctRoles = &metadata.SuccinctRoles{KeyIDs: []string{carol.Key().ID()}, Threshold: 1, BitLength: 2, NamePrefix: "bin"}
-		}), tuf.RuleDelegation},
-		{"a pattern of another repository", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{"registry.example.com/team/other:*"}, dave) }), tuf.RulePath},
-		{"a pattern of all repositories", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{"*/*/*:*"}, dave) }), tuf.RulePath},
-		{"a pattern of a longer name", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + "*:*"}, dave) }), tuf.RulePath},
-		{"a pattern of no tag", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + ":"}, dave) }), tuf.RulePath},
-		{"a pattern of tags without that of records", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags[:1], dave) }), tuf.RulePath},
-		{"a pattern of records without that of tags", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags[1:], dave) }), tuf.RulePath},
+		}), tuf.RuleDelegation, "Signet profile: delegations"},
+		{"a pattern of another repository", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{"registry.example.com/team/other:*"}, dave) }), tuf.RulePath, "Signet profile: target paths"},
+		{"a pattern of all repositories", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{"*/*/*:*"}, dave) }), tuf.RulePath, "Signet profile: target paths"},
+		{"a pattern of a longer name", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + "*:*"}, dave) }), tuf.RulePath, "Signet profile: target paths"},
+		{"a pattern of no tag", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + ":"}, dave) }), tuf.RulePath, "Signet profile: target paths"},
+		{"a pattern of tags without that of records", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags[:1], dave) }), tuf.RulePath, "Signet profile: target paths"},
+		{"a pattern of records without that of tags", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags[1:], dave) }), tuf.RulePath, "Signet profile: target paths"},
 		{"a pattern with an at sign in the tag", byTeam(func(md *tuf.Targets) {
 			delegate(md, "dave", 1, []string{repository + ":*@*", repository + ":*@*@sha256:*"}, dave)
-		}), tuf.RulePath},
+		}), tuf.RulePath, "Signet profile: target paths"},
 		{"a record that only its digest brings into the pattern", func(w *world) []tuf.File {
 			dave, foreign := signer(w, "dave"), target("x")
 			foreign.Digest = "sha256:" + strings.Repeat("a", 63) + "0"
@@ -331,15 +332,15 @@ func TestPublishRefuses(t *testing.T) {
 			w.must(tuf.SetTarget(own, repository, "2.7", foreign))
 			delete(own.Signed.Targets, tuf.TagPath(repository, "2.7"))
 			return []tuf.File{targets, sign(w, "dave", own, dave)}
-		}, tuf.RulePath},
-		{"a pattern with a class", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + ":[!a]*"}, dave) }), tuf.RulePath},
-		{"a pattern with an escape", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + `:\*`}, dave) }), tuf.RulePath},
-		{"a signer with a threshold above its keys", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 2, tags, dave) }), tuf.RuleThreshold},
-		{"a signer without keys", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags) }), tuf.RuleThreshold},
+		}, tuf.RulePath, "TUF §5.6.7"},
+		{"a pattern with a class", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + ":[!a]*"}, dave) }), tuf.RulePath, "Signet profile: target paths"},
+		{"a pattern with an escape", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, []string{repository + `:\*`}, dave) }), tuf.RulePath, "Signet profile: target paths"},
+		{"a signer with a threshold above its keys", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 2, tags, dave) }), tuf.RuleThreshold, "TUF §4.3"},
+		{"a signer without keys", byTeam(func(md *tuf.Targets) { delegate(md, "dave", 1, tags) }), tuf.RuleThreshold, "TUF §4.3"},
 		{"a signer with a key under another's ID", byTeam(func(md *tuf.Targets) {
 			delegate(md, "dave", 1, tags, dave)
 			md.Signed.Delegations.Keys[dave.Key().ID()] = eve.Key().Metadata()
-		}), tuf.RuleKeyID},
+		}), tuf.RuleKeyID, "TUF §4.2"},
 	} {
 		t.Run(c.claim, func(t *testing.T) {
 			w := team(t)
@@ -350,8 +351,8 @@ func TestPublishRefuses(t *testing.T) {
 			if c.want != tuf.ErrConflict && !tuf.IsRefusal(err) {
 				t.Fatalf("%v is no refusal", err)
 			}
-			if r, ok := errors.AsType[*tuf.Refusal](err); ok && (r.Repository == "" && r.Rule != tuf.RuleName || r.Clause == "" || r.Detail == "") {
-				t.Errorf("a refusal that does not say enough: %+v", r)
+			if r, ok := errors.AsType[*tuf.Refusal](err); ok && (r.Repository == "" && r.Rule != tuf.RuleName || r.Clause != c.clause || r.Detail == "") {
+				t.Errorf("a refusal that does not say enough, or another clause than %q: %+v", c.clause, r)
 			}
 		})
 	}
