@@ -109,6 +109,73 @@ func TestStolenSignerKey(t *testing.T) {
 	m.refuses(app+":ci-1", tuf.RuleAbsent)
 }
 
+// A signer of whom two keys must sign: one of them is worth nothing, however often it
+// signs; both are worth what the signer may sign; and once the targets' owner has put
+// another in the place of the stolen one, the two are worth nothing again.
+func TestStolenSignerKeysAtAThreshold(t *testing.T) {
+	s := newScene(t)
+	p := s.publisher(app, newKeys(t, 1), newKeys(t, 1))
+	alice, bob := harness.NewKey(t), harness.NewKey(t)
+	p.delegate("ci", "ci-*", alice, bob)
+	p.edit("ci", set(t, app, "ci-1", "built"))
+	m := s.verifier(t, app, p.root)
+	m.trusts(app+":ci-1", digest("built"))
+	evil := func(md *tuf.Targets) {
+		set(t, app, "ci-1", "evil")(md)
+		set(t, app, "1.0", "evil")(md)
+	}
+	for _, c := range []struct {
+		claim string
+		by    []tuf.Signer
+	}{
+		{"one of two", []tuf.Signer{bob}},
+		{"one of two, and the targets' key", append([]tuf.Signer{bob}, p.targets...)},
+		{"one of two, and a stranger's", []tuf.Signer{bob, harness.NewKey(t)}},
+	} {
+		t.Run(c.claim, func(t *testing.T) {
+			f := s.forger(t, p, online...)
+			f.Role("ci", evil, c.by...)
+			f.Release()
+			s.serve(f)
+			defer s.proxy.Set()
+			m.clone(t).refusesAndKeeps(online, app+":ci-1", tuf.RuleThreshold)
+			s.verifier(t, app, p.root).refusesAndKeeps(append([]string{tuf.RoleRoot, tuf.RoleTargets}, online...), app+":ci-1", tuf.RuleThreshold)
+			m.clone(t).trusts(app+":1.0", digest("one"))
+		})
+	}
+	both := s.forger(t, p, online...)
+	both.Role("ci", evil, alice, bob)
+	both.Release()
+	s.serve(both)
+	taken := m.clone(t)
+	taken.trusts(app+":ci-1", digest("evil"))
+	taken.trusts(app+":1.0", digest("one"))
+
+	s.proxy.Set()
+	if _, err := s.h.Signer.RotateOnlineKeys(t.Context(), app); err != nil {
+		t.Fatal(err)
+	}
+	s.rotateOnline(p)
+	carol := harness.NewKey(t)
+	p.signers["ci"] = []tuf.Signer{alice, carol}
+	signer := p.next("ci", func(*tuf.Targets) {})
+	p.publish(p.next(tuf.RoleTargets, func(md *tuf.Targets) {
+		md.Signed.Delegations = nil
+		delegate(md, app, "ci", "ci-*", alice, carol)
+	}), signer)
+	for _, m := range []*machine{m, taken} {
+		m.trusts(app+":ci-1", digest("built"))
+		m.refuses(app+":ci-1@"+digest("evil"), tuf.RuleDigest)
+	}
+	after := s.forger(t, p, online...)
+	after.Role("ci", evil, alice, bob)
+	after.Release()
+	s.serve(after)
+	for _, m := range []*machine{m, taken} {
+		m.clone(t).refusesAndKeeps(online, app+":ci-1", tuf.RuleThreshold)
+	}
+}
+
 func TestStolenTargetsKeys(t *testing.T) {
 	s := newScene(t)
 	p := s.publisher(app, newKeys(t, 1), newKeys(t, 2))

@@ -204,17 +204,18 @@ func (p *publisher) rotate(edit func(*tuf.Root), old ...tuf.Signer) {
 	p.publish(p.file(tuf.RoleRoot, p.newestRoot, append(old, p.root...)))
 }
 
-// delegate adds a signer with a key of its own, who may sign the tags of pattern.
-func (p *publisher) delegate(name, pattern string, key tuf.Signer) {
+// delegate adds a signer with keys of its own, of which all must sign, who may sign the
+// tags of pattern.
+func (p *publisher) delegate(name, pattern string, keys ...tuf.Signer) {
 	p.t.Helper()
-	p.signers[name] = []tuf.Signer{key}
+	p.signers[name] = keys
 	first := p.roles[name]
 	if first == nil {
 		first = tuf.NewTargets(0, time.Now().Add(90*day))
 		p.roles[name] = first
 	}
 	signer := p.next(name, func(*tuf.Targets) {})
-	p.publish(p.next(tuf.RoleTargets, func(md *tuf.Targets) { delegate(md, p.name, name, pattern, key) }), signer)
+	p.publish(p.next(tuf.RoleTargets, func(md *tuf.Targets) { delegate(md, p.name, name, pattern, keys...) }), signer)
 }
 
 // delegate adds a delegation to md, for a pattern of tags and their records.

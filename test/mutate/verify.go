@@ -104,7 +104,7 @@ func verifier() []mutation {
 		{"delegation out of its patterns", "tuf/search.go", `if len(patterns) != len(components) {`, `if false {`, []string{"tuf.TestDelegatedPaths", "attack.TestDelegationsOutsideTheirPatterns"}, nil},
 
 		{"removed signer replayed", "tuf/search.go", `	names, ok := delegateNames(role.Signed.Delegations)`, `	names, ok := []string{"ci"}, true`, []string{"tuf.TestWalk"}, nil},
-		{"removed signer replayed", "tuf/trusted.go", `		err = t.set.Targets[delegator].VerifyDelegate(role, targets)`, `		err = nil`, []string{"attack.TestRemovedSignerReplayed"}, nil},
+		{"removed signer replayed", "tuf/trusted.go", `		err = t.set.Targets[delegator].VerifyDelegate(role, targets)`, `		err = nil`, []string{"attack.TestRemovedSignerReplayed", "attack.TestStolenSignerKeysAtAThreshold"}, nil},
 		{"key compromise", "tuf/trusted.go", `		err = t.set.Root.VerifyDelegate(role, targets)`, `		err = nil`, []string{"attack.TestStolenTargetsKeys", "attack.TestStolenRootKeys"}, nil},
 		{"key compromise", "client/updater.go", `		if err := x.trusted.UpdateRoot(fetched.Bytes); err != nil {
 			return err
