@@ -54,7 +54,7 @@ test: packages lint ## every test, race detector on, and a short slice of fuzzin
 test-yubikey: packages ## programs of others on the virtual YubiKey, and piv-go's own tests; prints a table
 	@scripts/test-yubikey
 
-fuzz: packages ## every fuzz test for a minute each: make fuzz TIME=10m
+fuzz: packages ## every fuzz test for a minute each: make fuzz TIME=10m (KEEP=1 keeps inputs under testdata/fuzz)
 	@scripts/fuzz $(or $(TIME),60s)
 
 soak: packages ## kill the server in the middle of publishes, 2,000 times: make soak KILLS=10000
