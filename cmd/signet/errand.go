@@ -31,6 +31,8 @@ type errand struct {
 	// wanted says that a name that no repository knows is a mistake, and not what
 	// was asked for.
 	wanted bool
+	// again says what the same command does again; "": it goes on with what is not done.
+	again string
 	// prepare builds the change of one repository. It returns the keys at hand, with
 	// those that it found besides.
 	prepare func(ctx context.Context, ring *keyring, p *client.Publisher, name string, hand []foundKey) (*client.Prepared, []foundKey, error)
@@ -59,6 +61,7 @@ type report struct {
 	Role         string         `json:"role"`
 	Repositories []*outcome     `json:"repositories"`
 	Counts       map[string]int `json:"counts"` // by state
+	again        string         // what the same command does again
 }
 
 // one makes the change in one repository, and prints what came of it.
@@ -145,7 +148,10 @@ func (a *app) run(ctx context.Context, arg string, e errand) error {
 	}
 	progress, end := a.startProgress()
 	defer end()
-	r := &report{Command: e.what, Role: e.role, Counts: map[string]int{}}
+	r := &report{Command: e.what, Role: e.role, Counts: map[string]int{}, again: e.again}
+	if r.again == "" {
+		r.again = "the same command again is safe: it goes on with what is not done"
+	}
 	b := &batch{ring: ring}
 	var trouble error
 	absent := 0
@@ -288,7 +294,7 @@ func (a *app) printReport(r *report) error {
 		}
 		fmt.Fprintf(w, "%s %s: %s\n", r.Command, r.Role, strings.Join(counts, ", "))
 		if r.Counts[outcomeFailed]+r.Counts[outcomeLeft] > 0 {
-			fmt.Fprintln(w, "the same command again is safe: it goes on with what is not done")
+			fmt.Fprintln(w, r.again)
 		}
 	})
 }

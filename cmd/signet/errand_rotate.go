@@ -6,14 +6,10 @@ import (
 	"slices"
 
 	"github.com/signet-trust/signet/client"
-	"github.com/signet-trust/signet/tuf"
 )
 
 // rotateMany changes the keys of one role in all repositories that fit a pattern.
 func (a *app) rotateMany(ctx context.Context, pattern, role string, f rotateFlags) error {
-	if role == tuf.RoleSnapshot || role == tuf.RoleTimestamp {
-		return usagef("%s keys are rotated in one repository at a time", role)
-	}
 	life, err := f.expires.life()
 	if err != nil {
 		return err

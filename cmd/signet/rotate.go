@@ -57,7 +57,8 @@ lost is told by the start of its ID, which signet inspect shows.`,
 		Example: `  signet rotate registry.example.com/team/app root --add yk3 --threshold 2
   signet rotate registry.example.com/team/app targets --remove 5f0c81d2 --add ci-2 --dry-run
   signet rotate registry.example.com/team/app snapshot timestamp
-  signet rotate 'registry.example.com/team/*' root --add yk4 --remove yk1`,
+  signet rotate 'registry.example.com/team/*' root --add yk4 --remove yk1
+  signet rotate 'registry.example.com/**' snapshot timestamp`,
 		Args: cobra.RangeArgs(2, 3),
 	}
 	flags := cmd.Flags()

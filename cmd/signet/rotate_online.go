@@ -21,7 +21,7 @@ func (a *app) rotateOnline(ctx context.Context, arg string, roles []string, f ro
 		return usagef("the keys of %s are made by the server's signer: --add, --remove and --threshold are for other roles", strings.Join(roles, " and "))
 	}
 	if isPattern(arg) {
-		return usagef("online keys are rotated in one repository at a time")
+		return a.rotateOnlineMany(ctx, arg, roles, f)
 	}
 	name, err := repository(arg)
 	if err != nil {
@@ -60,4 +60,24 @@ func (a *app) rotateOnline(ctx context.Context, arg string, roles []string, f ro
 	return a.publishOne(ctx, ring, step, func(*client.Published) string {
 		return fmt.Sprintf("%s of %s: fresh keys of the server's signer", what, name)
 	})
+}
+
+// rotateOnlineMany does so in all repositories that fit a pattern: whoever had the
+// server's keys had those of all of them.
+func (a *app) rotateOnlineMany(ctx context.Context, pattern string, roles []string, f rotateFlags) error {
+	life, err := f.expires.life()
+	if err != nil {
+		return err
+	}
+	what := strings.Join(roles, " and ")
+	if f.dryRun {
+		a.note("the signer makes the fresh keys of %s when it is done for good; each root would list them in place of those that it has", what)
+	}
+	return a.run(ctx, pattern, errand{what: "rotate", role: what, life: life, keys: f.keys, dryRun: f.dryRun, adds: true,
+		again: "the same command again is safe: it makes fresh keys once more, where it is done already, too",
+		prepare: func(ctx context.Context, ring *keyring, p *client.Publisher, name string, hand []foundKey) (*client.Prepared, []foundKey, error) {
+			p.DryRun = f.dryRun
+			step, err := p.PrepareRotateOnline(ctx, client.RotateOnlineRequest{Repository: name, Roles: roles, Signers: ring.lazy(presentFirst(hand))})
+			return step, hand, err
+		}})
 }

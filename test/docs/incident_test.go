@@ -25,16 +25,22 @@ func TestIncidentCommands(t *testing.T) {
 	}
 	for _, page := range []string{"incident.md", "airgap.md"} {
 		n := 0
+		demand := func(command string) {
+			n++
+			if plain := plainCommand(strings.Fields(command)); !run[plain] {
+				t.Errorf("docs/%s: no script runs %q (looked for %q)", page, command, plain)
+			}
+		}
+		for _, span := range inlineCommand.FindAllStringSubmatch(read(t, filepath.Join(root, "docs", page)), -1) {
+			demand(span[1])
+		}
 		for _, b := range docsPaper(t, page).blocks() {
 			for line := range strings.Lines(b.text) {
 				command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ ")
 				if !ok {
 					continue
 				}
-				n++
-				if plain := plainCommand(strings.Fields(command)); !run[plain] {
-					t.Errorf("docs/%s: no script runs %q (looked for %q)", page, command, plain)
-				}
+				demand(command)
 			}
 		}
 		if n < 4 {
@@ -55,7 +61,8 @@ func scriptCommand(words []string) []string {
 }
 
 var (
-	anyRepository = regexp.MustCompile(`^(\$REGISTRY|registry\.example\.com)/[a-z]+/[a-z]+`)
+	inlineCommand = regexp.MustCompile("`(signet(?:-[a-z]+)? [^`.]*registry\\.example\\.com[^`]*[^`.])`") // one in a sentence, whole
+	anyRepository = regexp.MustCompile(`^(\$REGISTRY|registry\.example\.com)/[a-z]+/([a-z]+|\*)`)
 	anyDigest     = regexp.MustCompile(`@(\$[A-Z0-9]+|sha256:[0-9a-f.]+|DIGEST)$`)
 )
 
@@ -78,8 +85,10 @@ func plainCommand(words []string) string {
 		case i > 0 && words[i-1] == "--since":
 			word = "TIME"
 		}
-		word = anyDigest.ReplaceAllString(word, "@DIGEST")
-		if anyRepository.MatchString(word) {
+		word = anyDigest.ReplaceAllString(strings.Trim(word, "'"), "@DIGEST")
+		if found := anyRepository.FindString(word); strings.HasSuffix(found, "*") {
+			word = "PATTERN"
+		} else if found != "" {
 			word = anyRepository.ReplaceAllString(word, "REPO")
 		}
 		plain = append(plain, word)
