@@ -104,7 +104,8 @@ func (r *keyring) find(ctx context.Context, what string) (foundKey, error) {
 	if errors.Is(err, fs.ErrNotExist) { // a path
 		return foundKey{}, noKeyFile(what)
 	}
-	if !errors.Is(err, keystore.ErrNotFound) && !errors.Is(err, keystore.ErrDamaged) {
+	// A public key's file may be open to others, and is no key file.
+	if !errors.Is(err, keystore.ErrNotFound) && !errors.Is(err, keystore.ErrDamaged) && !errors.Is(err, keystore.ErrPermissions) {
 		return foundKey{}, err
 	}
 	if public, readErr := keystore.ReadPublic(what); readErr == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -210,6 +211,9 @@ func (r *keyring) oldKey(ctx context.Context, role client.SigningRole, what stri
 		}
 	}
 	key, err := r.find(ctx, what)
+	if errors.Is(err, keystore.ErrNotFound) {
+		return "", advise(err, "a key that is gone is named by its ID, or the first 8 digits of it, which signet inspect REPO shows, or by a file with its public half")
+	}
 	if err != nil {
 		return "", err
 	}
