@@ -57,6 +57,7 @@ type CompromisedRole struct {
 	Keys      int      `json:"keys"`            // how many keys the role has
 	Alone     bool     `json:"alone"`           // the key meets the threshold by itself
 	Paths     []string `json:"paths,omitempty"` // of a signer: what it may sign
+	Others    []string `json:"others"`          // the IDs of its keys beside this one
 }
 
 // A TrustedTime is a range of versions of whoever lists a role's keys in which the
@@ -330,9 +331,15 @@ func (c *compromise) now(view *View) {
 	}
 	slices.SortStableFunc(c.report.Trusted, func(a, b TrustedTime) int { return a.Time.Compare(b.Time) })
 	for _, role := range view.Roles {
-		if slices.ContainsFunc(role.Keys, func(key KeyView) bool { return key.ID == c.request.KeyID }) {
+		others := []string{}
+		for _, key := range role.Keys {
+			if key.ID != c.request.KeyID {
+				others = append(others, key.ID)
+			}
+		}
+		if len(others) < len(role.Keys) {
 			c.report.Roles = append(c.report.Roles, CompromisedRole{Role: role.Name, Delegator: role.Delegator, Threshold: role.Threshold,
-				Keys: len(role.Keys), Alone: role.Threshold <= 1, Paths: role.Paths})
+				Keys: len(role.Keys), Alone: role.Threshold <= 1, Paths: role.Paths, Others: others})
 		}
 	}
 	means := map[signedPair]bool{} // true: what the tag means; false: a record

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -100,18 +101,17 @@ that is gone is told by its ID.`,
 		if err != nil {
 			return err
 		}
+		var trouble error
 		if f.html != "" {
-			if err := writeCompromisedPage(f.html, result); err != nil {
-				return err
+			if trouble = writeCompromisedPage(f.html, result); trouble == nil {
+				a.note("the report is in %s", f.html)
 			}
-			a.note("the report is in %s", f.html)
 		}
 		if !f.guided || a.output != outputJSON {
 			if err := a.print(result, func(w io.Writer) { a.printCompromised(w, result, f.guided) }); err != nil {
-				return err
+				return errors.Join(trouble, err)
 			}
 		}
-		var trouble error
 		for _, failed := range result.Failed {
 			trouble = errors.Join(trouble, fmt.Errorf("%s could not be looked at: %s", failed.Repository, failed.Error))
 		}
@@ -285,7 +285,10 @@ func (r *keyring) stolenKey(ctx context.Context, what string) (string, error) {
 		case len(ids) > 1:
 			return "", usagef("%q is the start of %d key IDs that are trusted somewhere; give more of it", what, len(ids))
 		}
-		err = advise(err, "signet inspect REPO shows the keys that a repository trusts, by the starts of their IDs; the whole ID is in its --output json")
+		return "", advise(err, "signet inspect REPO shows the keys that a repository trusts, by the starts of their IDs; the whole ID is in its --output json")
+	}
+	if errors.Is(err, keystore.ErrNotFound) {
+		return "", advise(err, "a key that is on no machine of yours is named by its ID, which signet inspect REPO shows, or by a file with its public half")
 	}
 	return "", err
 }
@@ -312,9 +315,15 @@ func planFor(c *client.Compromise) []planned {
 	add := func(why, format string, args ...any) {
 		plan = append(plan, planned{c.Repository, fmt.Sprintf(format, args...), why})
 	}
-	id, root := c.KeyID[:min(12, len(c.KeyID))], false
+	id, root := c.KeyID[:min(12, len(c.KeyID))], ""
 	for _, role := range c.Roles {
-		root = root || role.Role == tuf.RoleRoot
+		if role.Role == tuf.RoleRoot {
+			root = " --root-key NEWKEY"
+			for _, other := range role.Others {
+				root += " --root-key " + other
+			}
+			root += fmt.Sprintf(" --threshold %d", role.Threshold)
+		}
 		remove := " --remove " + id
 		for _, key := range broughtTo(c, role.Role) {
 			remove += fmt.Sprintf(" --remove %.12s", key)
@@ -353,10 +362,10 @@ func planFor(c *client.Compromise) []planned {
 		}
 	}
 	if len(plan) > 0 {
-		add("a thief who had the server, too, may have run versions ahead", "signet rotate %s snapshot timestamp", c.Repository)
+		add("takes root keys; only for a thief who had the server, too, and may have run versions ahead", "signet rotate %s snapshot timestamp", c.Repository)
 	}
-	if root {
-		add("on every machine that pins the key", "signet trust add %s --root-key NEWKEY --replace", c.Repository)
+	if root != "" {
+		add("on every machine that pins the key, for the names that it pins it for; NEWKEY is a whole key ID, or a file", "signet trust add %s%s --server URL --replace", c.Repository, root)
 	}
 	return plan
 }

@@ -411,7 +411,7 @@ func (g *guide) confirm(ctx context.Context, p *client.Publisher, c *client.Comp
 		return wrong
 	}
 	if slices.ContainsFunc(c.Roles, func(role client.CompromisedRole) bool { return role.Role == tuf.RoleRoot }) {
-		g.app.note("%s: machines that pin the compromised root key go on pinning it: signet trust add %s --root-key %.12s --replace, on each of them", c.Repository, c.Repository, g.with.ID())
+		g.app.note("%s: machines that pin the compromised root key go on pinning it; on each of them, for the names that it pins it for: %s --replace", c.Repository, trustCommand(c.Repository, rootKeys(view), p.Server))
 	}
 	if c.Since == nil && len(c.Brought) > 0 {
 		g.app.note("%s: %s that the key alone let in are there still, since it may well have been right to: signet signer list %s shows them; --since says from when on they go", c.Repository, plural(len(c.Brought), "key"), c.Repository)
@@ -420,4 +420,18 @@ func (g *guide) confirm(ctx context.Context, p *client.Publisher, c *client.Comp
 		return g.say("%s: confirmed by a new verifier: no role trusts %.12s, and what it is known to have forged is refused; the server does not tell all of the past", c.Repository, c.KeyID)
 	}
 	return g.say("%s: confirmed by a new verifier: no role trusts %.12s, what it forged is refused, and what is good verifies", c.Repository, c.KeyID)
+}
+
+// rootKeys are the root keys of a view.
+func rootKeys(view *client.View) tuf.RoleKeys {
+	var root tuf.RoleKeys
+	for _, role := range view.Roles {
+		if role.Name == tuf.RoleRoot {
+			root.Threshold = role.Threshold
+			for _, key := range role.Keys {
+				root.Keys = append(root.Keys, key.Key)
+			}
+		}
+	}
+	return root
 }

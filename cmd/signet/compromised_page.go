@@ -2,6 +2,7 @@ package main
 
 import (
 	_ "embed"
+	"fmt"
 	"html/template"
 	"strings"
 	"time"
@@ -35,5 +36,8 @@ func writeCompromisedPage(path string, result *compromisedResult) error {
 	if err := page.Execute(&b, result); err != nil {
 		return err
 	}
-	return program.WriteFile(path, []byte(b.String()), 0o600)
+	if err := program.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		return advise(fmt.Errorf("--html: %w", err), "the page needs a folder that is there, and that you may write to")
+	}
+	return nil
 }
