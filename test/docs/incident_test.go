@@ -63,7 +63,7 @@ func scriptCommand(words []string) []string {
 var (
 	inlineCommand = regexp.MustCompile("`(signet(?:-[a-z]+)? [^`.]*registry\\.example\\.com[^`]*[^`.])`") // one in a sentence, whole
 	anyRepository = regexp.MustCompile(`^(\$REGISTRY|registry\.example\.com)/[a-z]+/([a-z]+|\*)`)
-	anyDigest     = regexp.MustCompile(`@(\$[A-Z0-9]+|sha256:[0-9a-f.]+|DIGEST)$`)
+	anyDigest     = regexp.MustCompile(`@(\$[A-Z0-9]+|sha256:[0-9a-f.]+|DIGEST|GOOD|EVIL)$`)
 )
 
 // plainCommand leaves out what a script needs and a page does not show, and what
