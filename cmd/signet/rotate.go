@@ -166,6 +166,9 @@ func (a *app) rotate(ctx context.Context, name, role string, f rotateFlags) erro
 	if f.dryRun {
 		return a.printDryRun(ring, step, role)
 	}
+	if len(request.Remove) > 0 && role != tuf.RoleRoot {
+		a.note("what the keys that go have signed stays trusted; if one was stolen: signet compromised %.12s tells what to take back", request.Remove[0])
+	}
 	return a.publishRotation(ctx, ring, step, role)
 }
 
