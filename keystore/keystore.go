@@ -39,6 +39,7 @@ import (
 var (
 	ErrPassphrase  = errors.New("wrong passphrase")
 	ErrWeak        = errors.New("passphrase too short")
+	ErrDiffer      = errors.New("the two passphrases differ")
 	ErrDamaged     = errors.New("damaged key file")
 	ErrPermissions = errors.New("key file open to others")
 	ErrExists      = errors.New("exists already")

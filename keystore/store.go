@@ -69,7 +69,7 @@ func (s Store) Add(e Entry) (Entry, error) {
 }
 
 func newPassphrase(ctx context.Context, e Entry, prompter Prompter) ([]byte, error) {
-	passphrase, err := prompter.Secret(ctx, fmt.Sprintf("New passphrase for %s: ", e))
+	passphrase, err := prompter.Secret(ctx, fmt.Sprintf("New passphrase for %s, at least %d characters: ", e, MinPassphrase))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func newPassphrase(ctx context.Context, e Entry, prompter Prompter) ([]byte, err
 	defer clear(again)
 	if !bytes.Equal(passphrase, again) {
 		clear(passphrase)
-		return nil, errors.New("the two passphrases differ")
+		return nil, ErrDiffer
 	}
 	return passphrase, nil
 }

@@ -56,9 +56,12 @@ func newApp(stdin, stdout, stderr *os.File) *app {
 func run(ctx context.Context, a *app, args []string) int {
 	root := newRoot(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
 		err = &usageError{err}
+		if _, advised := errors.AsType[*advised](err); !advised {
+			err = advise(err, "it is typed: %s; %s --help tells more", cmd.UseLine(), cmd.CommandPath())
+		}
 	}
 	a.report(err)
 	return exitCode(err)

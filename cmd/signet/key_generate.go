@@ -173,9 +173,17 @@ func (a *app) generateFile(ctx context.Context, ring *keyring, choice stickChoic
 	if len(ring.phrases.given) > 1 {
 		return usagef("a new key has one passphrase: --passphrase-file is given several times")
 	}
-	entry, err := ring.store.Generate(ctx, keystore.Spec{Algorithm: choice.algorithm, Name: choice.name, Role: choice.role}, ring.phrases)
-	if err != nil {
-		return err
+	var entry keystore.Entry
+	for try := 1; ; try++ { // a person gets three tries
+		var err error
+		entry, err = ring.store.Generate(ctx, keystore.Spec{Algorithm: choice.algorithm, Name: choice.name, Role: choice.role}, ring.phrases)
+		if err == nil {
+			break
+		}
+		if len(ring.phrases.given) > 0 || try == 3 || !errors.Is(err, keystore.ErrWeak) && !errors.Is(err, keystore.ErrDiffer) {
+			return err
+		}
+		a.note("%v; try again", err)
 	}
 	info := entryInfo(entry)
 	return a.print(info, func(w io.Writer) { fmt.Fprintln(w, info.ID) })
