@@ -80,7 +80,12 @@ func hintRefused(err error) string {
 		return "the registry's tag was moved without being signed; pull the signed digest, and find out who moved the tag"
 	case tuf.RuleRollback:
 		return "somebody shows older metadata than this machine has seen: the server was restored from an old backup, or an attacker replays it; ask its operator. Where it was an attacker with stolen online keys who ran versions ahead, whoever holds the root keys undoes it: signet rotate REPO snapshot timestamp --state-dir NEWDIR"
-	case tuf.RuleThreshold, tuf.RuleHash, tuf.RuleShape, tuf.RuleCanonical, tuf.RuleKeyID:
+	case tuf.RuleThreshold:
+		if refusal.Role == tuf.RoleRoot {
+			return "somebody shows a root that the keys trusted here did not sign: an attack, or its owners lost their keys and started again. Ask them by another way; when they say so: signet trust replace " + orName(refusal.Repository) + " --notice FILE"
+		}
+		return "what the server sent is not what was signed; something between here and the publisher changes it"
+	case tuf.RuleHash, tuf.RuleShape, tuf.RuleCanonical, tuf.RuleKeyID:
 		return "what the server sent is not what was signed; something between here and the publisher changes it"
 	case tuf.RuleRootChain:
 		return "the server's root does not follow from the one that this machine trusts; do not go on before the repository's admin has explained it"
