@@ -56,6 +56,12 @@ type scene struct {
 	refusal                 atomic.Pointer[error] // the last
 }
 
+// TestMain quiets toxiproxy, parts of which log by themselves.
+func TestMain(m *testing.M) {
+	zerolog.SetGlobalLevel(zerolog.Disabled)
+	m.Run()
+}
+
 func newScene(t *testing.T, repositories int, wait time.Duration) *scene {
 	s := &scene{t: t, wait: wait, answers: &answers{}, oracle: newOracle(), state: t.TempDir()}
 	s.h = harness.Start(t, func(c *harness.Config) { c.Wrap = s.answers.wrap })
