@@ -86,7 +86,7 @@ func (db *DB) RaiseFloors(ctx context.Context, repository string, versions map[s
 }
 
 // Retire ends the use of repository at a time: nothing of it is current any more,
-// nothing is refreshed, and its snapshots and timestamps are gone. Its roots, targets
+// nothing is refreshed, and its proposals, snapshots and timestamps are gone. Its roots, targets
 // and signers' files stay for ever, and their versions, snapshot's and timestamp's too,
 // become floors: whoever creates the name again starts above, on the generation that
 // Floors tells. It returns tuf.ErrNotFound if there is no such repository in use.
@@ -110,6 +110,7 @@ func (db *DB) Retire(ctx context.Context, repository string, at time.Time) error
 				WHERE version_floor.version < excluded.version`,
 			`DELETE FROM head_file WHERE repository = $1`,
 			`DELETE FROM expiry WHERE repository = $1`,
+			`DELETE FROM proposal WHERE repository = $1`,
 			`DELETE FROM file WHERE repository = $1 AND role IN ('snapshot', 'timestamp')`,
 		} {
 			if _, err := tx.exec(ctx, statement, repository); err != nil {

@@ -118,6 +118,10 @@ func testRetire(t *testing.T, db *store.DB) {
 	publish(t, db, p)
 	publish(t, db, next(app, 1, "alice"))
 	publish(t, db, first(other))
+	is(t, db.PutProposal(t.Context(), proposal("one", 0)), nil)
+	elsewhere := proposal("one", 0)
+	elsewhere.Repository = other
+	is(t, db.PutProposal(t.Context(), elsewhere), nil)
 	is(t, db.Retire(t.Context(), app, start().Add(time.Hour)), nil)
 	is(t, db.Retire(t.Context(), app, start().Add(time.Hour)), tuf.ErrNotFound) // it is, already
 
@@ -130,6 +134,11 @@ func testRetire(t *testing.T, db *store.DB) {
 		_, err = db.File(t.Context(), app, gone, 0)
 		is(t, err, tuf.ErrNotFound)
 	}
+	// Nor is anything of it proposed to whoever has the name next.
+	_, err = db.Proposal(t.Context(), app, "one")
+	is(t, err, tuf.ErrNotFound)
+	_, err = db.Proposal(t.Context(), other, "one")
+	is(t, err, nil)
 	root, err := db.File(t.Context(), app, tuf.RoleRoot, 1)
 	is(t, err, nil)
 	same(t, root, p.Files[0])
