@@ -59,7 +59,7 @@ wrong file does no harm. docs/operating.md has the steps.`,
 			if raise && o.signer != "" {
 				return program.UsageError{Err: errors.New("--raise-signer is for a signer in the server's process; on the signer's machine, run: signet-signer raise")}
 			}
-			held, err := readSeen(roots, seen)
+			held, err := readSeen(roots, seen, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signet-trust/signet/test/harness"
 	"github.com/signet-trust/signet/tuf"
@@ -76,5 +78,54 @@ func TestRecoverMistakes(t *testing.T) {
 		if status, _, stderr := call(t, nil, "--data", data, "recover", "--root", c.root); status != 1 || !strings.Contains(stderr, c.says) {
 			t.Errorf("%s: exit %d %q", name, status, stderr)
 		}
+	}
+}
+
+// A reader's state has repositories of other makes beside this server's. They are no
+// reason to refuse the rest.
+func TestSeenPassesOthersOver(t *testing.T) {
+	state := t.TempDir()
+	put := func(folder, name string, data []byte) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(state, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(state, folder, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := harness.NewKey(t)
+	keys := tuf.RoleKeys{Keys: []*tuf.Key{key.Key()}, Threshold: 1}
+	for _, repository := range []string{"registry.example/team/app", "registry.example/other"} {
+		root, err := tuf.NewRoot(tuf.RootSpec{Repository: repository, Version: 1, Expires: time.Now().Add(time.Hour), Root: keys, Targets: keys, Snapshot: keys, Timestamp: keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if repository == "registry.example/other" {
+			delete(root.Signed.UnrecognizedFields, tuf.MemberRepository)
+		}
+		if err := tuf.Sign(t.Context(), root, key); err != nil {
+			t.Fatal(err)
+		}
+		data, err := tuf.Encode(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(filepath.Base(repository), "root.json", data)
+	}
+	var stderr strings.Builder
+	held, err := readSeen(nil, []string{state}, &stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(held) != 1 || len(held["registry.example/team/app"].Roots) != 1 || !strings.Contains(stderr.String(), "passed over") {
+		t.Errorf("held %v; told %q", held, stderr.String())
+	}
+	if _, err := readSeen([]string{filepath.Join(state, "other", "root.json")}, nil, &stderr); !errors.Is(err, errNameless) {
+		t.Errorf("given as --root: %v", err)
+	}
+	put("app", "2.root.json", []byte(`{"signed":{"_type":"root"}}`))
+	if _, err := readSeen(nil, []string{state}, &stderr); err == nil {
+		t.Error("a root that cannot be read was passed over")
 	}
 }

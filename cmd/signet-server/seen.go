@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -25,8 +26,9 @@ const (
 // readSeen reads what readers hold, by repository: single roots, and folders in which
 // a repository's files stand together: a client's state folder (root.json, targets.json,
 // .roots/2.json and so on) or an exported one (2.root.json, 7.targets.json). Whose they
-// are, a root among them says.
-func readSeen(roots, paths []string) (map[string]server.Seen, error) {
+// are, a root among them says. A reader may verify repositories of other makes, whose
+// roots name none: these are passed over, and told to stderr.
+func readSeen(roots, paths []string, stderr io.Writer) (map[string]server.Seen, error) {
 	held := map[string]server.Seen{}
 	for _, path := range roots {
 		data, err := os.ReadFile(path)
@@ -54,6 +56,10 @@ func readSeen(roots, paths []string) (map[string]server.Seen, error) {
 	}
 	for _, path := range slices.Sorted(maps.Keys(folders)) {
 		folder := folders[path]
+		if folder.nameless != "" && folder.repository == "" {
+			fmt.Fprintf(stderr, "signet-server: --seen %s: its root names no repository, so it is none of this server's; passed over\n", folder.nameless)
+			continue
+		}
 		if folder.repository == "" {
 			return nil, fmt.Errorf("--seen %s: no root is beside the files, which would say whose they are", path)
 		}
@@ -70,8 +76,12 @@ func readSeen(roots, paths []string) (map[string]server.Seen, error) {
 // A seenFolder holds one repository's files.
 type seenFolder struct {
 	repository string
+	nameless   string // file of a root that names no repository
 	seen       server.Seen
 }
+
+// errNameless is a root that names no repository.
+var errNameless = errors.New("it does not say whose it is")
 
 // ownerOf returns the repository that a root names.
 func ownerOf(data []byte) (string, error) {
@@ -80,6 +90,9 @@ func ownerOf(data []byte) (string, error) {
 		return "", err
 	}
 	name := tuf.RepositoryOf(root)
+	if name == "" {
+		return "", errNameless
+	}
 	if err := tuf.CheckRepository(name); err != nil {
 		return "", fmt.Errorf("it does not say whose it is: %w", err)
 	}
@@ -126,6 +139,10 @@ func walkSeen(path string, folders map[string]*seenFolder) error {
 func (f *seenFolder) add(file, kind string, data []byte) error {
 	if kind == tuf.RoleRoot {
 		name, err := ownerOf(data)
+		if errors.Is(err, errNameless) {
+			f.nameless = file
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
