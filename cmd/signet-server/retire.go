@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -39,8 +40,9 @@ Who pinned the old root keys goes on refusing, whatever the new owner signs; who
 the new keys (signet trust add ... --min-root, which signet init prints) finds the new
 root. Retiring cannot be taken back.
 
-With the signer in the same process its half is done, too; with --signer, the line to run
-on its machine is printed. The command may run while the servers do, and run again.`,
+With the signer in the same process its half is done, too; with --signer, it is asked what
+it has signed last, and the line to run on its machine is printed. The command may run
+while the servers do, and run again.`,
 		Args: program.OneArg("the repository's full name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			repository := args[0]
@@ -100,8 +102,19 @@ func (r *retired) write(w io.Writer) {
 // retire ends the repository in the database, if that was not done, and then in the
 // signer, which may know of higher versions: the name's floors are the higher ones.
 func retire(ctx context.Context, o *options, db *store.DB, repository string, stderr io.Writer) (_ *retired, err error) {
+	signed := map[string]int64{}
+	if o.signer != "" {
+		if signed, err = signedElsewhere(ctx, o, repository); err != nil {
+			return nil, fmt.Errorf("ask the signer what it has signed last, which may be more than is stored: %w; nothing was retired", err)
+		}
+	}
 	if err := db.Retire(ctx, repository, time.Now()); err != nil && !errors.Is(err, tuf.ErrNotFound) {
 		return nil, err
+	}
+	if len(signed) > 0 {
+		if err := db.RaiseFloors(ctx, repository, signed); err != nil {
+			return nil, err
+		}
 	}
 	floors, err := db.Floors(ctx, repository)
 	if err != nil {
@@ -123,6 +136,34 @@ func retire(ctx context.Context, o *options, db *store.DB, repository string, st
 	}
 	r.Floors = done.Floors
 	return r, db.RaiseFloors(ctx, repository, done.Floors)
+}
+
+// signedElsewhere returns the versions that a signer on another machine signed last. The
+// name has to start above them here and there, or it could start nowhere.
+func signedElsewhere(ctx context.Context, o *options, repository string) (_ map[string]int64, err error) {
+	remote, err := openSigner(ctx, o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, remote.Close()) }()
+	last, err := remote.Last(ctx, repository)
+	if errors.Is(err, tuf.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	root, err := tuf.ReadRoot(last.Root)
+	if err != nil {
+		return nil, err
+	}
+	versions := map[string]int64{tuf.RoleRoot: root.Signed.Version}
+	for _, file := range append(last.Roles, last.Snapshot, last.Timestamp) {
+		if file.Version > 0 {
+			versions[file.Role] = file.Version
+		}
+	}
+	return versions, nil
 }
 
 // openLocalSigner opens the signer that works in the server's process.
