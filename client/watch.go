@@ -91,9 +91,10 @@ type Watcher struct {
 	cancel context.CancelFunc
 	group  sync.WaitGroup // all goroutines
 
-	turn  atomic.Int64 // counts the questions, to order them
-	bytes atomic.Int64 // that are held, roughly
-	count watchCounts
+	anchors anchorIDs
+	turn    atomic.Int64 // counts the questions, to order them
+	bytes   atomic.Int64 // that are held, roughly
+	count   watchCounts
 }
 
 // NewWatcher returns a Watcher that asks by way of c. Close it.
@@ -132,13 +133,15 @@ func (w *Watcher) Verify(ctx context.Context, image tuf.Image, options Options) 
 	now := w.client.config.Now()
 	e.turn.Store(w.turn.Add(1))
 	e.askedAt.Store(now.UnixNano())
-	a := w.known(e, image, now, options.Offline)
+	a, checked := w.known(e, image, now, options.Offline)
 	if a != nil {
 		w.count.known.Add(1)
-	} else if a, err = w.wait(ctx, e, image, options.Offline); err != nil {
+		return a.decision(image, options, checked, now)
+	}
+	if a, err = w.wait(ctx, e, image, options.Offline); err != nil {
 		return refused(image, options, err)
 	}
-	return a.decision(image, options, w.client.config.Now())
+	return a.decision(image, options, a.checked, w.client.config.Now())
 }
 
 // refused is the decision that a question is answered with when nothing was read.
@@ -148,30 +151,33 @@ func refused(image tuf.Image, options Options, err error) (*Decision, error) {
 	return d, err
 }
 
-// known answers from memory, or returns nil.
-func (w *Watcher) known(e *watched, image tuf.Image, now time.Time, offline bool) *reply {
+// known answers from memory, by what was confirmed at a time, or returns nil.
+func (w *Watcher) known(e *watched, image tuf.Image, now time.Time, offline bool) (a *reply, checked time.Time) {
 	h, f := e.held.Load(), e.failure.Load()
 	if offline {
-		return w.knownOffline(e, h, image, now)
+		if a := w.knownOffline(e, h, image, now); a != nil {
+			return a, h.checked
+		}
+		return nil, checked
 	}
 	failing := f != nil && within(f.at, now, w.config.Negative)
 	if f != nil && tuf.IsRefusal(f.err) { // nothing older is answered in its place
 		if failing {
-			return &reply{err: f.err}
+			return &reply{err: f.err}, checked
 		}
-		return nil
+		return nil, checked
 	}
 	if h.fresh(now, w.config.Refresh) {
 		a := h.answers[image]
 		if a != nil && a.inDate(now) && (a.err == nil || within(a.at, now, w.config.Negative)) {
 			a.turn.Store(e.turn.Load())
-			return a.since(h.checked)
+			return a, h.checked
 		}
 	}
 	if failing {
-		return &reply{err: f.err}
+		return &reply{err: f.err}, checked
 	}
-	return nil
+	return nil, checked
 }
 
 // knownOffline answers from memory what nobody is asked about. It may be as old as
@@ -192,7 +198,7 @@ func (w *Watcher) knownOffline(e *watched, h *held, image tuf.Image, now time.Ti
 		return nil
 	}
 	a.turn.Store(e.turn.Load())
-	return a.since(h.checked)
+	return a
 }
 
 // within tells whether at was less than most ago. Where the clock has gone back by

@@ -3,49 +3,54 @@ package client
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 // A watchKey tells apart what is watched: by repository, and by all that an anchor
 // demands, for one repository may be asked about under several.
-type watchKey [sha256.Size]byte
+type watchKey struct {
+	repository string
+	anchor     [sha256.Size]byte
+}
 
-func keyOf(repository string, a *Anchor) (key watchKey, err error) {
-	data := make([]byte, 0, 1024)
-	add := func(fields ...string) {
-		data = binary.AppendUvarint(data, uint64(len(fields)))
-		for _, field := range fields {
-			data = append(binary.AppendUvarint(data, uint64(len(field))), field...)
-		}
+// anchorIDs remembers the IDs of anchors by their address, which stays an anchor's
+// own while it stands here: to hash one costs more than all else in an answer.
+type anchorIDs struct {
+	mu  sync.RWMutex
+	ids map[*Anchor][sha256.Size]byte
+}
+
+// maxAnchorIDs are remembered; those who give a new anchor for each question would
+// else fill the memory.
+const maxAnchorIDs = 4096
+
+func (l *anchorIDs) of(a *Anchor) (id [sha256.Size]byte, err error) {
+	l.mu.RLock()
+	id, ok := l.ids[a]
+	l.mu.RUnlock()
+	if ok {
+		return id, nil
 	}
-	number := func(n int64) { data = binary.AppendVarint(data, n) }
-	add(repository, a.Pattern, a.RootSHA256, a.CA)
-	add(a.RootKeys...)
-	add(a.Servers...)
-	if a.PlainHTTP {
-		number(1)
-	} else {
-		number(0)
+	if id, err = a.id(); err != nil {
+		return id, err
 	}
-	for _, n := range []int64{int64(a.Threshold), a.MinRoot, a.MinTargets, int64(a.MaxStale), int64(len(a.Require))} {
-		number(n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ids == nil || len(l.ids) >= maxAnchorIDs {
+		l.ids = map[*Anchor][sha256.Size]byte{}
 	}
-	for _, voice := range a.Require {
-		add(voice.Name)
-		add(voice.Keys...)
-	}
-	if a.Hardware != nil {
-		demand, err := json.Marshal(a.Hardware)
-		if err != nil {
-			return key, err
-		}
-		add(string(demand))
-	}
-	return sha256.Sum256(data), nil
+	l.ids[a] = id
+	return id, nil
+}
+
+// id is a hash of all that an anchor says.
+func (a *Anchor) id() (id [sha256.Size]byte, err error) {
+	data, err := json.Marshal(a)
+	return sha256.Sum256(data), err
 }
 
 // An upstream is one set of servers.
@@ -58,10 +63,11 @@ type upstream struct {
 // entry returns what is watched of a repository under an anchor, from now on if it
 // was not.
 func (w *Watcher) entry(repository string, anchor *Anchor) (*watched, error) {
-	key, err := keyOf(repository, anchor)
+	id, err := w.anchors.of(anchor)
 	if err != nil {
 		return nil, err
 	}
+	key := watchKey{repository, id}
 	w.mu.RLock()
 	e, closed := w.entries[key], w.closed
 	w.mu.RUnlock()
@@ -71,7 +77,8 @@ func (w *Watcher) entry(repository string, anchor *Anchor) (*watched, error) {
 	case e != nil:
 		return e, nil
 	}
-	e = &watched{key: key, repository: repository, anchor: anchor.clone()}
+	key.repository = strings.Clone(repository)
+	e = &watched{key: key, repository: key.repository, anchor: anchor.clone()}
 	e.turn.Store(w.turn.Add(1))
 	e.askedAt.Store(w.client.config.Now().UnixNano())
 	e.due.Store(never)
@@ -138,8 +145,16 @@ func (w *Watcher) shrink() {
 		bytes -= bytes / 64
 	}
 	all := w.all()
-	slices.SortFunc(all, func(a, b *watched) int { return int(a.turn.Load() - b.turn.Load()) })
-	for _, e := range all[:max(len(all)-1, 0)] { // the last one is being asked about
+	slices.SortFunc(all, func(a, b *watched) int {
+		if x, y := a.inVain(), b.inVain(); x != y {
+			if x { // names that nobody knows must not drive out what is known
+				return -1
+			}
+			return 1
+		}
+		return int(a.turn.Load() - b.turn.Load())
+	})
+	for _, e := range all {
 		if count <= most && w.bytes.Load() <= bytes {
 			return
 		}
@@ -147,6 +162,9 @@ func (w *Watcher) shrink() {
 		count--
 	}
 }
+
+// inVain tells whether e was asked about, and nothing was ever found.
+func (e *watched) inVain() bool { return e.failure.Load() != nil && e.held.Load() == nil }
 
 // all lists what is watched.
 func (w *Watcher) all() []*watched {
@@ -213,7 +231,11 @@ const never = int64(1<<63 - 1)
 func (w *Watcher) schedule(e *watched, now time.Time) {
 	refresh := w.config.Refresh
 	// Between a half and three quarters of the interval, by the key.
-	wait := refresh/2 + time.Duration(e.key[0])*refresh/1024
+	wait := refresh/2 + time.Duration(e.jitter())*refresh/1024
+	if e.held.Load() == nil {
+		e.due.Store(never) // a name that nobody knows is asked for by those who ask about it
+		return
+	}
 	if e.failure.Load() != nil {
 		wait = max(refresh/4, w.config.Negative)
 	} else if h := e.held.Load(); h != nil {
@@ -224,4 +246,10 @@ func (w *Watcher) schedule(e *watched, now time.Time) {
 		}
 	}
 	e.due.Store(now.Add(wait).UnixNano())
+}
+
+// jitter is a number from 0 to 255 that differs between repositories.
+func (e *watched) jitter() byte {
+	sum := sha256.Sum256([]byte(e.repository))
+	return sum[0]
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -67,9 +68,10 @@ func newFlight(e *watched, kind int, asked ...tuf.Image) *flight {
 	return f
 }
 
-// ask adds a question.
+// ask adds a question. Its texts are copied: they may be parts of a large request.
 func (f *flight) ask(image tuf.Image) {
 	if f.outcomes[image] == nil {
+		image = tuf.Image{Repository: f.e.repository, Tag: strings.Clone(image.Tag), Digest: strings.Clone(image.Digest)}
 		f.outcomes[image] = &outcome{}
 		f.asked = append(f.asked, image)
 	}
@@ -104,8 +106,10 @@ func (w *Watcher) board(e *watched, image tuf.Image, kind int) (*flight, *reply)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if kind == online {
-		if a := w.known(e, image, w.client.config.Now(), false); a != nil {
-			return nil, a
+		if a, checked := w.known(e, image, w.client.config.Now(), false); a != nil {
+			later := *a
+			later.checked = checked
+			return nil, &later
 		}
 	}
 	flights := &e.flights[kind]

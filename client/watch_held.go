@@ -69,17 +69,12 @@ type failure struct {
 
 // A reply is what one question was answered with.
 type reply struct {
-	given   *Decision // as it was verified; it is copied before anybody gets it
-	err     error     // the refusal, or trouble
-	at      time.Time // when it was answered
-	first   expiry    // of all that it stands on, what expires first
-	checked time.Time
+	given   *Decision     // as it was verified; it is copied before anybody gets it
+	err     error         // the refusal, or trouble
+	at      time.Time     // when it was answered
+	first   expiry        // of all that it stands on, what expires first
+	checked time.Time     // when a server confirmed it then; later ones are in held
 	turn    *atomic.Int64 // of the last question for it
-}
-
-// since is the answer as a state tells it that was confirmed later.
-func (a *reply) since(checked time.Time) *reply {
-	return &reply{given: a.given, err: a.err, checked: checked, first: a.first}
 }
 
 // inDate tells whether nothing that the answer stands on has expired: root,
@@ -128,13 +123,13 @@ func (e expiry) or(role string, version int64, expires time.Time) expiry {
 }
 
 // decision is the answer for one who asked.
-func (a *reply) decision(image tuf.Image, options Options, now time.Time) (*Decision, error) {
+func (a *reply) decision(image tuf.Image, options Options, checked, now time.Time) (*Decision, error) {
 	if a.given == nil {
 		return refused(image, options, a.err)
 	}
 	d := a.given.clone()
 	d.Offline = options.Offline
-	d.confirmed(a.checked, now)
+	d.confirmed(checked, now)
 	return d, a.err
 }
 
