@@ -105,7 +105,7 @@ func Read(data []byte, name string) (*Policy, error) {
 
 // Load reads the policy at path. Files that it names are relative to its folder.
 func Load(path string) (*Policy, error) {
-	data, err := readFile(path)
+	data, err := ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -113,12 +113,12 @@ func Load(path string) (*Policy, error) {
 		if !filepath.IsAbs(named) {
 			named = filepath.Join(filepath.Dir(path), named)
 		}
-		return readFile(named)
+		return ReadFile(named)
 	})
 }
 
-// readFile reads a file of at most MaxBytes.
-func readFile(path string) ([]byte, error) {
+// ReadFile reads a file of at most MaxBytes.
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

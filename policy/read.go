@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,11 +17,11 @@ import (
 )
 
 // A reader reads one policy. It goes on after a mistake, so that one reading tells
-// them all, up to maxErrors.
+// many of them.
 type reader struct {
 	name     string
 	open     func(path string) ([]byte, error) // nil: the policy may name no files
-	errs     []error
+	errs     []*FileError
 	patterns int
 }
 
@@ -51,17 +52,30 @@ func read(data []byte, name string, open func(string) ([]byte, error)) (*Policy,
 	}
 	policy := &Policy{Name: name}
 	r.object(document.Content[0], "", r.topFields(policy), "version")
-	if err := errors.Join(r.errs...); err != nil {
-		return nil, err
+	if len(r.errs) > 0 {
+		return nil, r.mistakes()
 	}
 	return policy, nil
 }
 
-func (r *reader) whole(format string, args ...any) error {
+// mistakes are those that were found, in order of lines, up to maxErrors.
+func (r *reader) mistakes() error {
+	slices.SortStableFunc(r.errs, func(a, b *FileError) int { return cmp.Compare(a.Line, b.Line) })
+	var list []error
+	for _, err := range r.errs[:min(len(r.errs), maxErrors)] {
+		list = append(list, err)
+	}
+	if len(r.errs) > maxErrors {
+		list = append(list, r.whole("there are more mistakes; these come first"))
+	}
+	return errors.Join(list...)
+}
+
+func (r *reader) whole(format string, args ...any) *FileError {
 	return &FileError{File: r.name, Detail: fmt.Sprintf(format, args...)}
 }
 
-func (r *reader) at(node *yaml.Node, format string, args ...any) error {
+func (r *reader) at(node *yaml.Node, format string, args ...any) *FileError {
 	return &FileError{File: r.name, Line: node.Line, Detail: fmt.Sprintf(format, args...)}
 }
 
@@ -103,19 +117,14 @@ func (r *reader) fail(node *yaml.Node, path, format string, args ...any) {
 	if path != "" {
 		detail = path + ": " + detail
 	}
-	switch {
-	case len(r.errs) < maxErrors:
-		r.errs = append(r.errs, r.at(node, "%s", detail))
-	case len(r.errs) == maxErrors:
-		r.errs = append(r.errs, r.whole("there are more mistakes; these come first"))
-	}
+	r.errs = append(r.errs, r.at(node, "%s", detail))
 }
 
 // object reads keys and values, each key once.
-func (r *reader) object(node *yaml.Node, path string, known fields, required ...string) bool {
+func (r *reader) object(node *yaml.Node, path string, known fields, required ...string) {
 	if node.Kind != yaml.MappingNode {
-		r.fail(node, path, "%s, expected keys and values: %s", what(node), list(slices.Sorted(maps.Keys(known))))
-		return false
+		r.fail(node, path, "%s, expected keys and values: %s", what(node), enumerate(slices.Sorted(maps.Keys(known))))
+		return
 	}
 	lines := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
@@ -132,7 +141,7 @@ func (r *reader) object(node *yaml.Node, path string, known fields, required ...
 		if readValue, ok := known[key.Value]; ok {
 			readValue(value, join(path, key.Value))
 		} else {
-			r.fail(key, path, "unknown key %q%s; known are %s", clip(key.Value), similar(key.Value, known), list(slices.Sorted(maps.Keys(known))))
+			r.fail(key, path, "unknown key %q%s; known are %s", clip(key.Value), similar(key.Value, known), enumerate(slices.Sorted(maps.Keys(known))))
 		}
 	}
 	for _, key := range required {
@@ -140,7 +149,6 @@ func (r *reader) object(node *yaml.Node, path string, known fields, required ...
 			r.fail(node, path, "the key %s is missing", key)
 		}
 	}
-	return true
 }
 
 // items reads a list of at least one and at most most items.

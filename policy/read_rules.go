@@ -48,7 +48,9 @@ func (r *reader) topFields(p *Policy) fields {
 // rule reads one rule.
 func (r *reader) rule(node *yaml.Node, path string) *Rule {
 	rule := &Rule{Mode: client.ModeEnforce, Line: node.Line}
-	if r.object(node, path, r.ruleFields(rule), "name", "images") {
+	before := len(r.errs)
+	r.object(node, path, r.ruleFields(rule), "name", "images")
+	if len(r.errs) == before { // what is missing for a mistake would be told as another
 		r.sound(node, path, rule)
 	}
 	return rule
@@ -82,14 +84,14 @@ func (r *reader) ruleFields(rule *Rule) fields {
 		"signers": func(node *yaml.Node, path string) {
 			r.items(node, path, MaxSigners, func(item *yaml.Node, path string) {
 				var signer client.Voice
-				if r.object(item, path, r.signerFields(&signer), "name", "keys") {
-					rule.Signers = append(rule.Signers, signer)
-				}
+				r.object(item, path, r.signerFields(&signer), "name", "keys")
+				rule.Signers = append(rule.Signers, signer)
 			})
 		},
 		"current": r.flag(&rule.Current),
 		"max-age": func(node *yaml.Node, path string) {
-			if r.object(node, path, r.maxAgeFields(rule)) && len(node.Content) == 0 {
+			r.object(node, path, r.maxAgeFields(rule))
+			if node.Kind == yaml.MappingNode && len(node.Content) == 0 {
 				r.fail(node, path, "neither checked nor signed; leave the key out, or say what is meant")
 			}
 		},
@@ -110,7 +112,8 @@ func (r *reader) ruleFields(rule *Rule) fields {
 		"mirrors": func(node *yaml.Node, path string) {
 			r.items(node, path, 1000, func(item *yaml.Node, path string) {
 				mirror := Mirror{Line: item.Line}
-				if r.object(item, path, r.mirrorFields(&mirror), "from", "as") && mirror.From != "" && mirror.As != "" {
+				r.object(item, path, r.mirrorFields(&mirror), "from", "as")
+				if mirror.From != "" && mirror.As != "" {
 					if strings.HasSuffix(mirror.From, "/**") != strings.HasSuffix(mirror.As, "/**") {
 						r.fail(item, path, "from and as both end in /**, or neither does")
 					}

@@ -1,4 +1,5 @@
-// Package registry asks a registry what it serves under a tag. What it answers
+// Package registry asks a registry what it serves under a tag, and keeps single files
+// there as artifacts, which are signed as images are. What it answers
 // is not trusted: a publisher looks at it before signing, and a verifier can
 // compare it with what was signed.
 //
