@@ -99,7 +99,7 @@ Results go to standard output, everything else to standard error.`,
 	parent(root, a)
 	root.AddCommand(
 		newInit(a), newSign(a), newVerify(a), newList(a), newInspect(a), newRevoke(a), newRenew(a), newRotate(a), newSigner(a), newPropose(a), newApprove(a),
-		newKey(a), newYubiKey(a), newTrust(a), newLogin(a), newLogout(a), newDoctor(a), newDrill(a), newCompromised(a), newExport(a), newImport(a), newPromote(a),
+		newKey(a), newYubiKey(a), newTrust(a), newPolicy(a), newLogin(a), newLogout(a), newDoctor(a), newDrill(a), newCompromised(a), newExport(a), newImport(a), newPromote(a),
 		newVersion(a), newCompletion(a), newMan(a),
 	)
 	return root

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/client/registry"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -30,6 +31,8 @@ func hint(err error) string {
 		return "signet --help, or --help after any command, tells what it takes"
 	case errors.Is(err, context.Canceled):
 		return ""
+	case errors.Is(err, registry.ErrChanged):
+		return "nothing of it is used; find out who changed what the registry holds, and push it anew from where it was signed"
 	case errors.Is(err, client.ErrRetired):
 		return "ask those who start it again for their root keys; signet trust forget REPO then gives up what this machine remembers"
 	case errors.Is(err, fs.ErrExist):
@@ -95,6 +98,12 @@ func hintRefused(err error) string {
 		return "if the clock is right now and ran ahead before: signet trust reset-clock " + orName(refusal.Repository)
 	case tuf.RuleLimit:
 		return "the server sent more than it should; something between here and it misbehaves"
+	case tuf.RulePolicy, tuf.RulePlatform:
+		return "signet policy explain POLICY IMAGE tells which rules were held against it; whoever keeps the policy can add one"
+	case tuf.RuleCurrent:
+		return "run what the tag means now, which signet verify prints for the tag alone"
+	case tuf.RuleAge:
+		return "where it was signed too long ago, a publisher must run: signet renew " + orName(refusal.Repository) + "; where a server last confirmed it too long ago, see that this machine reaches the server"
 	case tuf.RulePath:
 		return "signet signer list " + orName(refusal.Repository) + " shows who may sign which tags; --as NAME chooses"
 	}

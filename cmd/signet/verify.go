@@ -15,6 +15,7 @@ import (
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/client/registry"
 	"github.com/signet-trust/signet/imagefile"
+	"github.com/signet-trust/signet/policy"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -25,6 +26,8 @@ type verifyFlags struct {
 	jobs                              int
 	registry                          registryFlags
 	files                             fileFlags
+	policy                            string
+	judge                             *policy.Engine // of that policy, or nil
 }
 
 func newVerify(a *app) *cobra.Command {
@@ -47,8 +50,12 @@ files, Dockerfiles, and lists of one reference a line. --pin then writes the dig
 into them, once all are trusted. A file that cannot be read, that names no image, or
 in which one cannot be told, is never a yes.
 
-Exit status: 0 all are trusted, 3 one is not, 1 it could not be found out for one,
-2 usage.`,
+With --policy, a policy decides which images may run and what must hold of them:
+docs/policy.md. What it lets pass untrusted is told, and is a yes; the line on
+standard output is then the name that was asked for.
+
+Exit status: 0 all are trusted (or may run, by the policy), 3 one is not, 1 it could
+not be found out for one, 2 usage.`,
 		Example: `  docker pull $(signet verify -q registry.example.com/team/app:1.0)
   signet verify --output json registry.example.com/team/app@sha256:...
   signet verify -f deployment.yaml -f Dockerfile
@@ -61,6 +68,7 @@ Exit status: 0 all are trusted, 3 one is not, 1 it could not be found out for on
 	f.BoolVar(&flags.compare, "compare", false, "also ask the registry what it serves; 3 is the answer when that differs")
 	f.BoolVar(&flags.firstUse, "trust-on-first-use", false, "for a name without an anchor, trust what the server shows now, and remember it")
 	f.StringVar(&flags.ca, "ca", "", "with --trust-on-first-use: PEM `file` of the only authorities that may vouch for the server")
+	f.StringVar(&flags.policy, "policy", "", "decide by this policy: a `file`, or oci://REPO:TAG, which is signed as an image is")
 	f.IntVar(&flags.jobs, "jobs", 8, "how many images are asked about at once")
 	flags.files.add(f)
 	flags.registry.add(cmd)
@@ -95,6 +103,8 @@ func (flags *verifyFlags) check(args []string) error {
 		return usagef("verify needs an image, or a file with -f")
 	case flags.from != "" && (flags.offline || flags.firstUse):
 		return usagef("--from says where the metadata is read: neither --offline nor --trust-on-first-use goes with it")
+	case flags.policy != "" && flags.firstUse:
+		return usagef("--policy says whom to trust: --trust-on-first-use does not go with it")
 	case flags.jobs < 1 || flags.jobs > 64:
 		return usagef("--jobs %d: expected 1 to 64", flags.jobs)
 	}
@@ -131,6 +141,16 @@ func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefil
 	verifier, err := a.verifier()
 	if err != nil {
 		return err
+	}
+	if flags.policy != "" {
+		asked := policyFlags{offline: flags.offline, from: flags.from, registry: flags.registry}
+		p, err := a.loadPolicy(ctx, flags.policy, asked)
+		if err != nil {
+			return err
+		}
+		if flags.judge, err = a.judge(p, verifier, asked); err != nil {
+			return err
+		}
 	}
 	refused := unread
 	var answers []*answer
@@ -232,6 +252,9 @@ func (a *app) decide(ctx context.Context, verifier *client.Client, image tuf.Ima
 	if err := ctx.Err(); err != nil {
 		return undecided(err)
 	}
+	if flags.judge != nil {
+		return a.judged(ctx, image, flags)
+	}
 	options, err := a.options(image.Repository, flags.offline)
 	if err != nil {
 		return undecided(err)
@@ -305,21 +328,24 @@ func (a *app) resolveForCompare(ctx context.Context, config registry.Config, ima
 // printAnswer prints one answer: as text the pinned reference, and on stderr
 // what stands behind it. The text of a refusal is the error's.
 func (a *app) printAnswer(s *subject, d *client.Decision, quiet bool) error {
-	if a.output != outputJSON && !d.Trusted {
+	if a.output != outputJSON && !d.Allowed() {
 		return nil
 	}
 	switch {
 	case a.output == outputJSON: // it says so itself
-	case quiet:
+	case d.Trusted && quiet:
 		a.noteStale(s.where()+d.Image, d.Stale)
-	default:
+	case d.Trusted:
 		a.note("%s%s", s.where(), a.explain(d))
+	}
+	if a.output != outputJSON && d.Policy != nil && (!d.Trusted || !quiet) {
+		a.notePolicy(s, d)
 	}
 	var v any = d
 	if s.place != nil {
 		v = located{File: s.place.file.Name, Line: s.place.use().Line, Use: s.place.use().What, Decision: d}
 	}
-	return a.print(v, func(w io.Writer) { fmt.Fprintln(w, d.Reference) })
+	return a.print(v, func(w io.Writer) { fmt.Fprintln(w, runs(d)) })
 }
 
 // explain says in one line why an image is trusted.

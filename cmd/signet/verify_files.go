@@ -210,7 +210,9 @@ func (a *app) pinFiles(files []*imagefile.File, subjects []*subject, answers []*
 		digests := make([]string, len(file.Uses))
 		for n, s := range subjects {
 			if s.place != nil && s.place.file == file {
-				digests[s.place.index] = answers[n].decision.Digest
+				if digests[s.place.index] = answers[n].decision.Digest; digests[s.place.index] == "" { // a policy let it pass
+					return fmt.Errorf("%s: no digest of %s is trusted, so no file was written", s.place, s.image)
+				}
 			}
 		}
 		var err error

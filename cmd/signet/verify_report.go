@@ -15,7 +15,10 @@ func results(subjects []*subject, answers []*answer) []reports.Result {
 	for i, answer := range answers {
 		r := result(answer.decision.Image, answer.err)
 		if answer.err == nil {
-			r.Message = answer.decision.Reference
+			r.Message = runs(answer.decision)
+			if d := answer.decision; d.Policy != nil && !d.Trusted {
+				r.Message += ": " + clean(oneLine(ruled(d)))
+			}
 		}
 		if p := subjects[i].place; p != nil {
 			r.File, r.Line, r.What = p.file.Name, p.use().Line, clean(oneLine(p.use().What+": "+p.use().Value))

@@ -88,16 +88,21 @@ func checkConfigurations(t *testing.T, dir string) {
 				program, args = "signet-server", []string{"config"}
 			case strings.HasPrefix(first, "# signer.yaml"):
 				program, args = "signet-signer", []string{"identity"} // which then finds no signer: exit 1
+			case strings.HasPrefix(first, "# policy.yaml"):
+				program, args = "signet", []string{"policy", "check"}
 			default:
-				t.Errorf("%s: a YAML block without # server.yaml or # signer.yaml:\n%s", p.path, b.text)
+				t.Errorf("%s: a YAML block without # server.yaml, # signer.yaml or # policy.yaml:\n%s", p.path, b.text)
 				continue
 			}
 			file := filepath.Join(t.TempDir(), "config.yaml")
 			if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, stderr, exit := run(t, dir, program, append(args, "--config", file)...)
-			if exit == 2 || (exit != 0 && program == "signet-server") {
+			if program != "signet" {
+				args = append(args, "--config")
+			}
+			_, stderr, exit := run(t, dir, program, append(args, file)...)
+			if exit == 2 || (exit != 0 && program != "signet-signer") {
 				t.Errorf("%s: %s does not take this file: %s%s", p.path, program, stderr, b.text)
 			}
 			taken++

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/policy"
+)
+
+func newPolicyTest(a *app) *cobra.Command {
+	var flags policyFlags
+	var admissions []string
+	cmd := &cobra.Command{
+		Use:   "test POLICY [IMAGE...] [--admission FILE...]",
+		Short: "Try a policy against images and Kubernetes objects, as a gate would decide",
+		Long: `Decide on images by a policy, as a gate would: what may run, by which rule, and under
+which digest. The trust servers of the policy's anchors are asked.
+
+With --admission, on all images of Kubernetes objects: a manifest, or an
+AdmissionReview that an API server sent. It tells what is exempt, what a break-glass
+annotation lets pass, and which images would be pinned.
+
+Exit status: 0 all may run, 3 one is refused, 1 it could not be found out for one (and
+it is refused), 2 usage, or POLICY is none.`,
+		Example: `  signet policy test policy.yaml registry.example.com/team/app:1.0 alpine
+  signet policy test policy.yaml --admission deployment.yaml`,
+		Args: cobra.MinimumNArgs(1),
+	}
+	cmd.Flags().StringArrayVar(&admissions, "admission", nil, "a `file` of Kubernetes objects, or of an AdmissionReview; may be repeated")
+	flags.add(cmd)
+	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
+		if len(args) == 1 && len(admissions) == 0 { // nothing tried must not read as allowed
+			return usagef("policy test needs an image, or a file with --admission")
+		}
+		for _, arg := range args[1:] {
+			if _, err := image(arg); err != nil {
+				return err
+			}
+		}
+		p, engine, err := a.policyEngine(ctx, args[0], flags)
+		if err != nil {
+			return err
+		}
+		var refused error
+		for _, arg := range args[1:] {
+			decision, err := engine.Decide(ctx, policy.Question{Image: arg})
+			refused = errors.Join(refused, err)
+			if err := a.printRuled(decision, decision, "", err); err != nil {
+				return errors.Join(refused, err)
+			}
+		}
+		for _, file := range admissions {
+			refused = errors.Join(refused, a.admit(ctx, p, engine, file))
+		}
+		return refused
+	})
+	return cmd
+}
+
+// printRuled prints what a policy decided: v as JSON, or a line. where says who runs
+// the image.
+func (a *app) printRuled(v any, d *client.Decision, where string, refused error) error {
+	if refused != nil {
+		d.Hint = hint(refused)
+	}
+	a.warn(d)
+	return a.print(v, func(w io.Writer) {
+		run := ""
+		if refused == nil {
+			run = ", run " + runs(d)
+		}
+		fmt.Fprintf(w, "%s %s%s: %s%s\n", verdict(d), where, d.Image, ruled(d), run)
+	})
+}
