@@ -33,21 +33,21 @@ func (p *Policy) Match(image tuf.Image) (*Match, error) {
 
 // Match returns how the rule fits an image, or nil when it does not.
 func (r *Rule) Match(image tuf.Image) (*Match, error) {
-	match := Match{Rule: r, Image: image}
+	var mirror *Mirror
 	for i := range r.Mirrors {
 		real, ok, err := r.Mirrors[i].real(image.Repository)
 		if err != nil {
 			return nil, fmt.Errorf("rule %s: the mirror %s: %w", r.Name, r.Mirrors[i].From, err)
 		}
 		if ok {
-			match.Image.Repository, match.Mirror = real, &r.Mirrors[i]
+			image.Repository, mirror = real, &r.Mirrors[i]
 			break
 		}
 	}
-	if !fits(r.Images, match.Image) || fits(r.Except, match.Image) {
+	if !fits(r.Images, image) || fits(r.Except, image) {
 		return nil, nil
 	}
-	return &match, nil
+	return &Match{Rule: r, Image: image, Mirror: mirror}, nil
 }
 
 // real returns the name that a mirror's name stands for. ok tells whether the name is
