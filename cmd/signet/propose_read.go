@@ -26,7 +26,7 @@ const maxProposalFile = api.MaxBody + api.MaxSmallBody
 // hear reads the proposal that REPO ID, or FILE, names, and returns what reviews it.
 func (a *app) hear(ctx context.Context, ring *keyring, args []string, apart apartFlags) (heard, *client.Publisher, error) {
 	if len(args) == 1 {
-		proposal, err := readProposalFile(args[0])
+		proposal, err := readProposalFile(ctx, args[0])
 		if err != nil {
 			return heard{}, nil, err
 		}
@@ -66,16 +66,11 @@ func (a *app) reader(ctx context.Context, ring *keyring, repository string, apar
 }
 
 // readProposalFile reads the file form of a proposal.
-func readProposalFile(path string) (*api.Proposal, error) {
-	f, err := os.Open(path)
+func readProposalFile(ctx context.Context, path string) (*api.Proposal, error) {
+	data, err := readCarried(ctx, path, maxProposalFile+1)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, advise(err, "a proposal is named by REPO ID, as signet propose list shows it, or by a FILE")
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxProposalFile+1))
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +79,19 @@ func readProposalFile(path string) (*api.Proposal, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return proposal, nil
+}
+
+// readCarried reads at most so much of a file that somebody else may have prepared: of
+// a pipe, nothing may ever come, and Ctrl-C has to end that, too.
+func readCarried(ctx context.Context, path string, most int64) ([]byte, error) {
+	return wait(ctx, func() ([]byte, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		data, err := io.ReadAll(io.LimitReader(f, most))
+		return data, errors.Join(err, f.Close())
+	})
 }
 
 // proposalID completes the start of an ID by the server's list. Which proposal that

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -181,7 +179,7 @@ the old keys is forgotten; its versions stay as the lowest that are accepted.`,
 			return err
 		}
 		if noticeFile != "" {
-			if err := a.heed(r, noticeFile, len(rootKeys) > 0); err != nil {
+			if err := a.heed(ctx, r, noticeFile, len(rootKeys) > 0); err != nil {
 				return err
 			}
 		}
@@ -244,13 +242,9 @@ func (a *app) remembered(ctx context.Context, verifier *client.Client, r *replac
 
 // heed reads a notice and refuses one that does not hold, or that is about something
 // else than is asked for.
-func (a *app) heed(r *replaced, file string, given bool) error {
-	f, err := os.Open(file)
+func (a *app) heed(ctx context.Context, r *replaced, file string, given bool) error {
+	data, err := readCarried(ctx, file, 1<<20)
 	if err != nil {
-		return err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	notice, signers, err := client.ReadNotice(data)
