@@ -8,13 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -207,22 +207,5 @@ func writeProposal(path string, proposal *api.Proposal, again bool) error {
 			return fmt.Errorf("%s: %w", path, fs.ErrExist)
 		}
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".signet-*")
-	if err != nil {
-		return err
-	}
-	_, err = temporary.Write(append(data, '\n'))
-	if err == nil {
-		err = temporary.Chmod(0o644)
-	}
-	if err == nil {
-		err = temporary.Sync()
-	}
-	if err = errors.Join(err, temporary.Close()); err == nil {
-		err = os.Rename(temporary.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temporary.Name()))
-	}
-	return nil
+	return program.WriteFile(path, append(data, '\n'), 0o644)
 }
