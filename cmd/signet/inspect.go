@@ -22,6 +22,10 @@ type inspection struct {
 	// attestations say where they are.
 	Keys   map[string]keyInfo  `json:"knownKeys"`
 	Demand *attestation.Demand `json:"hardware,omitempty"`
+	// Require are the voices that this machine requires, and MaxStale is how long ago
+	// what it goes by without a network may have expired.
+	Require  []client.Voice  `json:"require,omitempty"`
+	MaxStale client.Duration `json:"maxStale,omitempty"`
 }
 
 func newInspect(a *app) *cobra.Command {
@@ -49,6 +53,13 @@ with the signed metadata proves it, or else as this machine's files note it.`,
 		result := inspection{View: view}
 		if trusted, result.Demand, err = a.demanded(view.Repository, trusted); err != nil {
 			return err
+		}
+		anchors, err := a.anchors()
+		if err != nil {
+			return err
+		}
+		if anchor, err := anchors.For(view.Repository); err == nil {
+			result.Require, result.MaxStale = anchor.Require, anchor.MaxStale
 		}
 		result.Keys = a.peoplesKeys(view, trusted)
 		return a.print(result, func(w io.Writer) { a.printInspection(w, result) })
@@ -129,10 +140,13 @@ func (a *app) printInspection(w io.Writer, result inspection) {
 			}
 		}
 	})
-	withdrawn := 0
+	withdrawn, lacking := 0, 0
 	for _, tag := range result.Tags {
 		if tag.Digest == "" {
 			withdrawn++
+		}
+		if len(tag.Lacking) > 0 {
+			lacking++
 		}
 	}
 	fmt.Fprintf(w, "\n%s signed", plural(len(result.Tags)-withdrawn, "tag"))
@@ -146,6 +160,18 @@ func (a *app) printInspection(w io.Writer, result inspection) {
 	}
 	if result.Demand != nil {
 		fmt.Fprintf(w, "this machine demands of every key of root and targets: %s\n", demands(result.Demand))
+	}
+	if len(result.Require) > 0 {
+		fmt.Fprintf(w, "this machine requires, for each tag, the word of %s\n", voiceKeys(result.Require))
+	}
+	switch {
+	case lacking == 1:
+		fmt.Fprintln(w, "not trusted here: 1 tag lacks a voice that this machine requires, see signet list")
+	case lacking > 1:
+		fmt.Fprintf(w, "not trusted here: %d tags lack a voice that this machine requires, see signet list\n", lacking)
+	}
+	if late := staleUpTo(client.Anchor{MaxStale: result.MaxStale}); late != "" {
+		fmt.Fprintf(w, "without a network this machine goes by what expired %s ago\n", late)
 	}
 	for _, id := range sortedKeys(result.Keys) {
 		if weakness := result.Keys[id].Weakness; weakness != "" {

@@ -102,6 +102,9 @@ signed root; that is checked offline, too.`,
 			if len(anchor.Require) > 0 {
 				fmt.Fprintf(w, "required: %s\n", voiceKeys(anchor.Require))
 			}
+			if late := staleUpTo(anchor); late != "" {
+				fmt.Fprintf(w, "taken without a network: what expired %s ago\n", late)
+			}
 		})
 	})
 	return cmd

@@ -31,9 +31,9 @@ func newTrustList(a *app) *cobra.Command {
 			}{anchors}
 			return a.print(v, func(w io.Writer) {
 				table(w, func(w io.Writer) {
-					fmt.Fprintln(w, "NAMES\tTRUSTED\tREQUIRED\tHARDWARE\tSERVER")
+					fmt.Fprintln(w, "NAMES\tTRUSTED\tREQUIRED\tHARDWARE\tSTALE\tSERVER")
 					for _, anchor := range anchors {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", anchor.Pattern, pins(anchor), dash(voiceKeys(anchor.Require)), dash(demands(anchor.Hardware)), strings.Join(anchor.Servers, " ")+offlineStale(anchor))
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", anchor.Pattern, pins(anchor), dash(voiceKeys(anchor.Require)), dash(demands(anchor.Hardware)), dash(staleUpTo(anchor)), strings.Join(anchor.Servers, " "))
 					}
 				})
 			})
@@ -41,12 +41,13 @@ func newTrustList(a *app) *cobra.Command {
 	}
 }
 
-// offlineStale says what an anchor takes that has expired.
-func offlineStale(anchor client.Anchor) string {
+// staleUpTo says how old what a machine without a network goes by may be; "" for an
+// anchor that takes nothing that has expired.
+func staleUpTo(anchor client.Anchor) string {
 	if anchor.MaxStale == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (--offline and --from: up to %s stale)", about(time.Duration(anchor.MaxStale)))
+	return "up to " + about(time.Duration(anchor.MaxStale))
 }
 
 func newTrustRemove(a *app) *cobra.Command {
