@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/signet-trust/signet/internal/limit"
 	"github.com/signet-trust/signet/server/api"
 )
 
@@ -73,7 +74,7 @@ func (g *gate) place(token string) (*guest, error) {
 	if t == nil {
 		t = &guest{bytes: semaphore.NewWeighted(g.most / 4)}
 	}
-	if t.under >= share(g.places) {
+	if t.under >= limit.Share(g.places) {
 		return nil, fmt.Errorf("%w: %d publishes under way with token %s", api.ErrTooManyRequests, t.under, token)
 	}
 	g.of[token] = t

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/signet-trust/signet/internal/limit"
 	"github.com/signet-trust/signet/server/api"
 )
 
@@ -46,9 +47,9 @@ func (s *Server) admit(w *answer, r *http.Request, rt route) (err error) {
 		return fmt.Errorf("%w: %d requests at once", api.ErrBusy, cap(s.reads))
 	}
 	address := clientAddress(r)
-	free, ok := s.rates.working.take(address, share(cap(s.reads)))
+	free, ok := s.rates.working.Take(address, limit.Share(cap(s.reads)))
 	if !ok {
-		return fmt.Errorf("%w: %d at once from %s", api.ErrTooManyRequests, share(cap(s.reads)), address)
+		return fmt.Errorf("%w: %d at once from %s", api.ErrTooManyRequests, limit.Share(cap(s.reads)), address)
 	}
 	defer free()
 	if err := s.rates.address(address, r.Method); err != nil {

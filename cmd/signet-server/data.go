@@ -48,19 +48,6 @@ func (o *options) needData() error {
 	return nil
 }
 
-// readPrivate reads a file that holds a secret, and refuses one that others can
-// read or change. A group may read it: that is how secrets are mounted.
-func readPrivate(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o; it holds a secret and must not be open to others: chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	return os.ReadFile(path)
-}
-
 // openStore opens the database.
 func openStore(ctx context.Context, o *options) (*store.DB, error) {
 	if o.ownDatabase() {
@@ -113,7 +100,7 @@ func (o *options) adminToken(ctx context.Context, db *store.DB, now time.Time) (
 	}
 	scopes, everything := []string{api.ScopeAdmin}, []string{"**"}
 	if exists(path) {
-		data, err := readPrivate(path)
+		data, err := program.ReadPrivate(path)
 		if err != nil {
 			return "", fmt.Errorf("admin token: %w", err)
 		}

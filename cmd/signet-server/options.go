@@ -155,7 +155,7 @@ func (o *options) check() error {
 // databaseURL returns where the database is. It may hold a password.
 func (o *options) databaseURL() (string, error) {
 	if o.databaseFile != "" {
-		data, err := readPrivate(o.databaseFile)
+		data, err := program.ReadPrivate(o.databaseFile)
 		if err != nil {
 			return "", fmt.Errorf("--database-file: %w", err)
 		}

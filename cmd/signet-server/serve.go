@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/signet-trust/signet/cmd/internal/program"
+	"github.com/signet-trust/signet/internal/limit"
 	"github.com/signet-trust/signet/server"
 	"github.com/signet-trust/signet/signer"
 	signerapi "github.com/signet-trust/signet/signer/api"
@@ -64,7 +65,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 
 	s := server.New(o.server(serverStore{db}, keys, log))
 	main := server.HTTPServer(s.Handler(), log)
-	main.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.certificate, NextProtos: []string{"h2", "http/1.1"}}
+	main.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.Certificate, NextProtos: []string{"h2", "http/1.1"}}
 	listener, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
@@ -87,7 +88,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 	running.Go(func() { reloadOnHangup(work, certs) })
 	failed := make(chan error, 2)
 	go func() {
-		failed <- main.ServeTLS(server.LimitListener(listener, o.maxConnections), "", "")
+		failed <- main.ServeTLS(limit.Listener(listener, o.maxConnections), "", "")
 	}()
 	if healthListener != nil {
 		go func() { failed <- health.Serve(healthListener) }()
@@ -173,17 +174,17 @@ func openSigner(ctx context.Context, o *options, log *slog.Logger) (closingSigne
 }
 
 // openTLS returns the certificate to serve with.
-func openTLS(o *options, at *ready, log *slog.Logger) (*certificates, error) {
-	load := loadFiles(o.tlsCert, o.tlsKey)
+func openTLS(o *options, at *ready, log *slog.Logger) (*program.Certificates, error) {
+	load := program.LoadCertificate(o.tlsCert, o.tlsKey)
 	if o.tlsCert == "" {
 		load = ownCA{folder: o.data, names: o.tlsNames}.load
 		at.CA = filepath.Join(o.data, caFile)
 	}
-	return newCertificates(load, time.Now, log)
+	return program.NewCertificates(load, time.Now, log)
 }
 
 // reloadOnHangup looks for a new certificate at SIGHUP.
-func reloadOnHangup(ctx context.Context, certs *certificates) {
+func reloadOnHangup(ctx context.Context, certs *program.Certificates) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -192,7 +193,7 @@ func reloadOnHangup(ctx context.Context, certs *certificates) {
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			certs.reload()
+			certs.Reload()
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/server/api"
 	"github.com/signet-trust/signet/signer"
 	"github.com/signet-trust/signet/test/harness"
@@ -286,13 +287,13 @@ func TestStartFailures(t *testing.T) {
 func TestCertificateIsRenewed(t *testing.T) {
 	now := time.Now()
 	ca := ownCA{folder: t.TempDir()}
-	certs, err := newCertificates(ca.load, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	certs, err := program.NewCertificates(ca.load, func() time.Time { return now }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	shown := func() *x509.Certificate {
 		t.Helper()
-		c, err := certs.certificate(nil)
+		c, err := certs.Certificate(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -333,16 +334,16 @@ func TestCertificateFilesAreReloaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	cert, key := filepath.Join(folder, certFile), filepath.Join(folder, certKeyFile)
-	certs, err := newCertificates(loadFiles(cert, key), func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	certs, err := program.NewCertificates(program.LoadCertificate(cert, key), func() time.Time { return now }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, _ := certs.certificate(nil)
+	first, _ := certs.Certificate(nil)
 	if err := os.WriteFile(key, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	certs.reload()
-	if again, _ := certs.certificate(nil); again != first {
+	certs.Reload()
+	if again, _ := certs.Certificate(nil); again != first {
 		t.Error("a certificate without its key was taken")
 	}
 	if err := errors.Join(os.Remove(cert), os.Remove(key)); err != nil {
@@ -351,8 +352,8 @@ func TestCertificateFilesAreReloaded(t *testing.T) {
 	if _, err := ca.load(now); err != nil {
 		t.Fatal(err)
 	}
-	certs.reload()
-	if again, _ := certs.certificate(nil); again == first {
+	certs.Reload()
+	if again, _ := certs.Certificate(nil); again == first {
 		t.Error("the new certificate was not taken")
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,14 +10,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/signet-trust/signet/cmd/internal/program"
@@ -30,84 +26,6 @@ const (
 	caLife   = 10 * 365 * 24 * time.Hour
 	certLife = 90 * 24 * time.Hour
 )
-
-// certificates is what the server shows, replaced while it runs: files of somebody
-// else's when they change, its own when they are close to expiry.
-type certificates struct {
-	load func(now time.Time) (*tls.Certificate, error)
-	now  func() time.Time
-	log  *slog.Logger
-
-	mu      sync.Mutex
-	current *tls.Certificate
-	checked time.Time
-}
-
-// recheck is how often a handshake looks for a change.
-const recheck = 10 * time.Second
-
-// newCertificates loads the first certificate, which must work.
-func newCertificates(load func(time.Time) (*tls.Certificate, error), now func() time.Time, log *slog.Logger) (*certificates, error) {
-	c := &certificates{load: load, now: now, log: log}
-	var err error
-	c.current, err = load(now())
-	c.checked = now()
-	return c, err
-}
-
-// certificate is for tls.Config.GetCertificate.
-func (c *certificates) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := c.now(); now.Sub(c.checked) >= recheck {
-		c.reloadLocked(now)
-	}
-	return c.current, nil
-}
-
-// reload looks for a change now, as SIGHUP asks for.
-func (c *certificates) reload() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reloadLocked(c.now())
-}
-
-// reloadLocked keeps the certificate from before when the new one does not work:
-// files that are being replaced do not fit for a moment.
-func (c *certificates) reloadLocked(now time.Time) {
-	c.checked = now
-	fresh, err := c.load(now)
-	if err != nil {
-		c.log.Error("reload the TLS certificate; the one from before stays", "error", err)
-		return
-	}
-	if !slices.EqualFunc(fresh.Certificate, c.current.Certificate, bytes.Equal) {
-		c.current = fresh
-		c.log.Info("new TLS certificate", "expires", fresh.Leaf.NotAfter)
-	}
-}
-
-// loadFiles returns a load for files that somebody else writes.
-func loadFiles(cert, key string) func(time.Time) (*tls.Certificate, error) {
-	return func(now time.Time) (*tls.Certificate, error) {
-		keyPEM, err := readPrivate(key)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-key: %w", err)
-		}
-		certPEM, err := os.ReadFile(cert)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-cert: %w", err)
-		}
-		pair, err := tls.X509KeyPair(certPEM, keyPEM)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-cert %s, --tls-key %s: %w", cert, key, err)
-		}
-		if now.After(pair.Leaf.NotAfter) {
-			return nil, fmt.Errorf("--tls-cert %s expired at %s", cert, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
-		}
-		return &pair, nil
-	}
-}
 
 // An ownCA makes the server's certificate in the data folder.
 type ownCA struct {
@@ -124,7 +42,7 @@ func (ca ownCA) load(now time.Time) (*tls.Certificate, error) {
 	}
 	certPath, keyPath := filepath.Join(ca.folder, certFile), filepath.Join(ca.folder, certKeyFile)
 	if exists(certPath) && exists(keyPath) {
-		pair, err := loadFiles(certPath, keyPath)(now)
+		pair, err := program.LoadCertificate(certPath, keyPath)(now)
 		if err == nil && ca.serves(pair.Leaf, authority.Leaf, now) {
 			return pair, nil
 		}
@@ -175,7 +93,7 @@ func (ca ownCA) authority(now time.Time) (*tls.Certificate, error) {
 	certPath, keyPath := filepath.Join(ca.folder, caFile), filepath.Join(ca.folder, caKeyFile)
 	switch {
 	case exists(certPath):
-		pair, err := loadFiles(certPath, keyPath)(now)
+		pair, err := program.LoadCertificate(certPath, keyPath)(now)
 		if err != nil {
 			return nil, fmt.Errorf("own CA: %w; to start over, remove %s and %s, and give clients the new %s", err, certPath, keyPath, caFile)
 		}

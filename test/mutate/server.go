@@ -56,8 +56,8 @@ func servers() []mutation {
 		{"names", "server/names.go", `		return path, checkName(rest[:slash])`, `		return path, nil`, []string{"server.FuzzCheckPath"}, nil},
 		{"floods", "server/handle.go", `	r.Body = http.MaxBytesReader(w.ResponseWriter, r.Body, rt.body)
 `, ``, []string{"attack.TestEndlessPublish"}, nil},
-		{"floods", "server/limit.go", `	if !set.bucket(address).Allow() {`, `	if !set.bucket(address).Allow() && false {`, []string{"server.TestRatesByAddress"}, nil},
-		{"floods", "server/limit.go", `	if !r.tokens.bucket(id).Allow() {`, `	if false {`, []string{"server.TestRates"}, nil},
+		{"floods", "server/limit.go", `	if !set.Allow(address) {`, `	if !set.Allow(address) && false {`, []string{"server.TestRatesByAddress"}, nil},
+		{"floods", "server/limit.go", `	if !r.tokens.Allow(id) {`, `	if false {`, []string{"server.TestRates"}, nil},
 		{"floods", "server/handle.go", `		if err := deadlines(w.ResponseWriter, wait, wait+rt.work+writeWait); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-// Package program is what the two services, signet-server and signet-signer, have
+// Package program is what the services, signet-server, signet-signer and signet-guard, have
 // in common as programs: how they end, where their options come from, how they log
 // and are asked whether they live.
 //
@@ -7,5 +7,6 @@
 //	file.go      the configuration file: what nobody knows is refused, with its line
 //	duration.go  90d, 12h, 30s
 //	service.go   logger, health check, ready file
+//	tls.go       a certificate that is replaced while it is served; files that hold secrets
 //	memory_*.go  no core dumps
 package program
