@@ -1,0 +1,173 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/policy"
+)
+
+// A Decider tells whether an image may run. *policy.Engine does. The error is nil
+// if and only if the decision's policy allows it.
+type Decider interface {
+	Decide(ctx context.Context, q policy.Question) (*client.Decision, error)
+}
+
+// An Asker is who wants to know, for the decision log.
+type Asker struct {
+	Door      string // "containerd", "admission"
+	Who       string // see Who
+	Object    string // what is to run the image: "Deployment/app", "" when not known
+	Namespace string // of the object
+}
+
+// A Question is one image that somebody wants to run.
+type Question struct {
+	policy.Question
+	// Offered is the digest that a registry gives for the image's name: the answer
+	// has to be about it, and it must be what a tag means now. "" when not known.
+	Offered string
+}
+
+// A Config says what a gate works with.
+type Config struct {
+	// Decisions takes one line of JSON for each decision; nil: none is logged.
+	Decisions io.Writer
+	// Log takes the rest; nil: nobody does.
+	Log *slog.Logger
+	// Timeout bounds one decision; default 8 s, which is less than those who ask wait.
+	Timeout time.Duration
+	// Version is shown in the metrics.
+	Version string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// A Gate decides, counts and logs for all doors. It is safe for concurrent use. It
+// refuses everything until it is given a policy, by Use.
+type Gate struct {
+	config   Config
+	decider  atomic.Pointer[current]
+	trouble  atomic.Pointer[string] // why the newest policy is not used
+	stopping atomic.Bool
+	log      *decisionLog
+	metrics  *metrics
+}
+
+// current is the policy in use.
+type current struct {
+	Decider
+	name string
+}
+
+// New returns a gate.
+func New(c Config) *Gate {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 8 * time.Second
+	}
+	g := &Gate{config: c, metrics: newMetrics(c.Version)}
+	g.log = &decisionLog{to: c.Decisions, log: c.Log, failed: g.metrics.logFailures}
+	return g
+}
+
+// Use decides by decider from now on. name says in health checks and logs where its
+// policy comes from. Questions that are being decided are not disturbed.
+func (g *Gate) Use(decider Decider, name string) {
+	g.decider.Store(&current{decider, name})
+	g.trouble.Store(nil)
+	g.metrics.reloads.WithLabelValues("ok").Inc()
+	g.metrics.policyLoaded.Set(float64(g.config.Now().Unix()))
+	g.metrics.policyStale.Set(0)
+	g.config.Log.Info("policy in use", "policy", name)
+}
+
+// Keep says that a newer policy cannot be used, and why: the one from before stays.
+func (g *Gate) Keep(err error) {
+	why := clean(err.Error())
+	g.trouble.Store(&why)
+	g.metrics.reloads.WithLabelValues("failed").Inc()
+	g.metrics.policyStale.Set(1)
+	g.config.Log.Error("a newer policy cannot be used; the one from before stays", "error", why)
+}
+
+// Decide tells whether an image may run, counts the decision and logs one line. The
+// decision and its Policy are never nil; the error is nil if and only if the image
+// may run. A *tuf.Refusal or *tuf.ExpiredError is a verdict, any other error says
+// that it could not be found out. Both are refusals.
+func (g *Gate) Decide(ctx context.Context, asker Asker, image string) (*client.Decision, error) {
+	return g.Ask(ctx, asker, Question{Question: policy.Question{Image: image}})
+}
+
+// Ask is Decide for who knows more than the image's name.
+func (g *Gate) Ask(ctx context.Context, asker Asker, q Question) (*client.Decision, error) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, g.config.Timeout)
+	defer cancel()
+	decision, err := g.decide(ctx, q)
+	took := time.Since(start)
+	g.metrics.decided(asker.Door, decision, err, took)
+	g.log.write(g.config.Now(), asker, q, decision, err, took)
+	return decision, err
+}
+
+// decide asks the policy, and holds its answer to the contract: what says no in one
+// member must not be a yes in another.
+func (g *Gate) decide(ctx context.Context, q Question) (decision *client.Decision, err error) {
+	defer func() {
+		if trouble := recover(); trouble != nil {
+			g.config.Log.Error("a decision broke off", "panic", clean(fmt.Sprint(trouble)))
+			err = errors.New("could not find out: the decision broke off")
+			decision = refused(nil, q, err)
+		}
+	}()
+	use := g.decider.Load()
+	if use == nil {
+		err := errors.New("the gate has no policy yet")
+		return refused(nil, q, err), err
+	}
+	decision, err = offered(ctx, use, q)
+	switch {
+	case err != nil:
+		return refused(decision, q, err), err
+	case decision == nil || decision.Policy == nil || !decision.Policy.Allowed:
+		err := errors.New("could not find out: the policy gave no answer")
+		return refused(decision, q, err), err
+	}
+	return decision, nil
+}
+
+// refused makes a decision one that lets nothing run.
+func refused(d *client.Decision, q Question, err error) *client.Decision {
+	if d == nil {
+		d = &client.Decision{Image: clean(q.Image), Signers: []string{}}
+	}
+	if d.Policy == nil {
+		d.Policy = &client.Ruling{}
+	}
+	d.Trusted, d.Current, d.Reference, d.Policy.Allowed = false, false, "", false
+	if d.Reason == "" {
+		d.Reason = clean(err.Error())
+	}
+	return d
+}
+
+// BreakGlass says aloud that somebody let an object pass unverified, and counts it:
+// whoever watches the gate is to see each.
+func (g *Gate) BreakGlass(asker Asker, reason string) {
+	g.metrics.breakGlass.WithLabelValues(asker.Door).Inc()
+	g.log.breakGlass(g.config.Now(), asker, reason)
+	g.config.Log.Warn("BREAK GLASS: an object passes unverified", "door", asker.Door, "who", clean(asker.Who),
+		"object", clean(asker.Object), "namespace", clean(asker.Namespace), "reason", clean(reason))
+}

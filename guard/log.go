@@ -1,0 +1,135 @@
+package guard
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// Verdicts, as the log and the metrics name them.
+const (
+	VerdictAllow = "allow" // trusted, or exempt by the policy
+	VerdictWarn  = "warn"  // not trusted, and let pass by the rule's mode
+	VerdictDeny  = "deny"  // refused, or it could not be found out
+)
+
+// verdict names what became of a question.
+func verdict(d *client.Decision, err error) string {
+	switch {
+	case err != nil:
+		return VerdictDeny
+	case !d.Trusted && d.Policy.Exempt == "":
+		return VerdictWarn
+	}
+	return VerdictAllow
+}
+
+// An Entry is one line of the decision log. Its JSON is stable.
+type Entry struct {
+	Time      time.Time        `json:"time"`
+	Door      string           `json:"door"`
+	Who       string           `json:"who,omitempty"`
+	Namespace string           `json:"namespace,omitempty"`
+	Object    string           `json:"object,omitempty"`
+	Name      string           `json:"name,omitempty"`     // the image, in canonical form where it has one
+	Asked     string           `json:"asked,omitempty"`    // the name that was asked for, where a mirror's name stands for another
+	Platform  string           `json:"platform,omitempty"` //
+	Offered   string           `json:"offered,omitempty"`  // the digest that the registry gives for the name
+	Digest    string           `json:"digest,omitempty"`   // that the decision is about
+	Verdict   string           `json:"verdict"`            // allow, warn, deny, break-glass
+	Rule      string           `json:"rule,omitempty"`     // of the policy
+	Mode      client.Mode      `json:"mode,omitempty"`     //
+	Cause     tuf.Rule         `json:"cause,omitempty"`    // when untrusted: the rule of verifying that decided; "" for trouble
+	Reason    string           `json:"reason,omitempty"`   // when not trusted
+	Exempt    string           `json:"exempt,omitempty"`
+	Until     string           `json:"until,omitempty"` // when the exemption ends
+	Signers   []string         `json:"signers,omitempty"`
+	Versions  map[string]int64 `json:"versions,omitempty"`
+	Offline   bool             `json:"offline,omitempty"` // answered from what was held, with no server asked
+	Age       *float64         `json:"age,omitempty"`     // seconds since a server confirmed what the answer rests on
+	Took      float64          `json:"took"`              // milliseconds
+}
+
+// A decisionLog writes one line of JSON for each decision.
+type decisionLog struct {
+	log    *slog.Logger
+	failed prometheus.Counter
+
+	mu     sync.Mutex
+	to     io.Writer
+	silent bool // the last line could not be written, and that was said
+}
+
+func (l *decisionLog) write(now time.Time, asker Asker, q Question, d *client.Decision, err error, took time.Duration) {
+	if l.to == nil {
+		return
+	}
+	e := l.entry(now, asker)
+	e.Platform, e.Offered = clean(q.Platform), clean(q.Offered)
+	e.Name, e.Digest, e.Verdict = clean(d.Image), d.Digest, verdict(d, err)
+	e.Rule, e.Mode, e.Asked, e.Exempt, e.Until = d.Policy.Rule, d.Policy.Mode, d.Policy.Asked, clean(d.Policy.Exempt), d.Policy.Until
+	e.Cause, e.Reason = d.Rule, clean(d.Reason)
+	e.Signers, e.Versions, e.Offline = d.Signers, d.Versions, d.Offline
+	if d.Checked != nil {
+		age := time.Duration(d.Age).Seconds()
+		e.Age = &age
+	}
+	e.Took = float64(took.Microseconds()) / 1000
+	l.line(e)
+}
+
+func (l *decisionLog) breakGlass(now time.Time, asker Asker, reason string) {
+	if l.to == nil {
+		return
+	}
+	e := l.entry(now, asker)
+	e.Verdict, e.Reason = "break-glass", clean(reason)
+	l.line(e)
+}
+
+func (l *decisionLog) entry(now time.Time, asker Asker) Entry {
+	return Entry{Time: now.UTC(), Door: asker.Door, Who: clean(asker.Who), Namespace: clean(asker.Namespace), Object: clean(asker.Object)}
+}
+
+// line writes e. A log that cannot be written is counted and said once: a full disk
+// must not keep a cluster from starting what is trusted.
+func (l *decisionLog) line(e Entry) {
+	data, err := json.Marshal(e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		_, err = l.to.Write(append(data, '\n'))
+	}
+	if err != nil {
+		l.failed.Inc()
+		if !l.silent {
+			l.log.Error("the decision log cannot be written", "error", err)
+		}
+	}
+	l.silent = err != nil
+}
+
+// maxText bounds what the log quotes of anybody.
+const maxText = 1024
+
+// clean makes a text of somebody else's one short line of printable characters.
+func clean(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return '?'
+		}
+		return r
+	}, s)
+}
