@@ -19,14 +19,6 @@ type Decider interface {
 	Decide(ctx context.Context, q policy.Question) (*client.Decision, error)
 }
 
-// An Asker is who wants to know, for the decision log.
-type Asker struct {
-	Door      string // "containerd", "admission"
-	Who       string // see Who
-	Object    string // what is to run the image: "Deployment/app", "" when not known
-	Namespace string // of the object
-}
-
 // A Question is one image that somebody wants to run.
 type Question struct {
 	policy.Question

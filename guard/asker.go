@@ -1,0 +1,9 @@
+package guard
+
+// An Asker is who wants to know, for the decision log.
+type Asker struct {
+	Door      string // "containerd", "admission"
+	Who       string // see Who
+	Object    string // what is to run the image: "Deployment/app", "" when not known
+	Namespace string // of the object
+}
