@@ -46,7 +46,7 @@ func signed(mode client.Mode) decider {
 	}
 }
 
-func ask(t *testing.T, d Decider, q Question) (*client.Decision, error, Entry) {
+func ask(t *testing.T, d Decider, q Question) (*client.Decision, Entry, error) {
 	t.Helper()
 	var log bytes.Buffer
 	g := New(Config{Decisions: &log})
@@ -61,7 +61,7 @@ func ask(t *testing.T, d Decider, q Question) (*client.Decision, error, Entry) {
 	if strings.Count(log.String(), "\n") != 1 {
 		t.Errorf("not one line: %s", log.String())
 	}
-	return decision, err, e
+	return decision, e, err
 }
 
 func question(image, offered string) Question {
@@ -88,7 +88,7 @@ func TestOffered(t *testing.T) {
 		"no digest":                        {client.ModeEnforce, question("registry.example.com/app:1.0", "sha256:AA"), VerdictDeny, tuf.RuleName},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, err, e := ask(t, signed(test.mode), test.q)
+			d, e, err := ask(t, signed(test.mode), test.q)
 			if (err == nil) != (test.verdict != VerdictDeny) || (err == nil) != d.Policy.Allowed {
 				t.Errorf("error %v, allowed %t", err, d.Policy.Allowed)
 			}
@@ -120,7 +120,7 @@ func TestNoClearAnswerIsARefusal(t *testing.T) {
 		"a panic": decider(func(policy.Question) (*client.Decision, error) { panic("a bug") }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			decision, err, e := ask(t, d, question("registry.example.com/app:1.0", ""))
+			decision, e, err := ask(t, d, question("registry.example.com/app:1.0", ""))
 			if err == nil || decision.Trusted || decision.Allowed() || decision.Reference != "" || e.Verdict != VerdictDeny || decision.Reason == "" {
 				t.Errorf("%+v %+v, error %v, logged as %+v", decision, decision.Policy, err, e)
 			}

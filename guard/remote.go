@@ -89,6 +89,9 @@ func (r *Remote) ask(ctx context.Context, asker Asker, q Question) (*client.Deci
 	if err := json.Unmarshal(data, d); err != nil || d.Policy == nil {
 		return nil, fmt.Errorf("the gate answers %s with what is no decision: %s", response.Status, clean(string(data)))
 	}
+	if d.Reason == "" && response.StatusCode != http.StatusOK {
+		d.Reason = "the gate refuses, and does not say why"
+	}
 	switch {
 	case response.StatusCode == http.StatusForbidden:
 		return d, &tuf.Refusal{Repository: d.Repository, Rule: d.Rule, Detail: d.Reason}
