@@ -1,0 +1,88 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/guard"
+)
+
+// A ruling is what the gate said of one image.
+type ruling struct {
+	decision *client.Decision // nil when there is none
+	err      error            // nil: the image may run
+}
+
+// trusted tells whether the image runs because its digest is signed, and not only
+// because the policy lets it.
+func (r ruling) trusted() bool { return r.err == nil && r.decision.Trusted }
+
+// errLate says that the time was over first.
+var errLate = errors.New("no decision came in the time that the API server waits")
+
+// decide asks about images, some at once. Each gets a ruling: one that does not come
+// in time, or breaks off, is a refusal. It returns when the time is over, even if the
+// gate goes on.
+func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) map[string]ruling {
+	rulings := make(map[string]ruling, len(images))
+	var different []string
+	for _, image := range images {
+		if _, ok := rulings[image]; !ok {
+			rulings[image] = ruling{err: errLate}
+			different = append(different, image)
+		}
+	}
+	if len(different) > maxImages {
+		for image := range rulings {
+			rulings[image] = ruling{err: fmt.Errorf("there are %d different images; at most %d are looked at together", len(different), maxImages)}
+		}
+		return rulings
+	}
+	type answer struct {
+		image string
+		ruling
+	}
+	answers := make(chan answer, len(different)) // a late answer goes nowhere, and holds nobody up
+	var taken atomic.Int64
+	for range min(d.config.Parallel, len(different)) {
+		go func() {
+			for ctx.Err() == nil {
+				i := int(taken.Add(1)) - 1
+				if i >= len(different) {
+					return
+				}
+				answers <- answer{different[i], d.ask(ctx, asker, different[i])}
+			}
+		}()
+	}
+	for range different {
+		select {
+		case a := <-answers:
+			rulings[a.image] = a.ruling
+		case <-ctx.Done():
+			return rulings
+		}
+	}
+	return rulings
+}
+
+// ask asks about one image. Only an answer that is a yes in every way counts as one.
+func (d *Door) ask(ctx context.Context, asker guard.Asker, image string) (r ruling) {
+	defer func() {
+		if trouble := recover(); trouble != nil {
+			d.panicked(ctx, trouble)
+			r = ruling{err: errors.New("the gate broke off while it decided")}
+		}
+	}()
+	decision, err := d.config.Gate.Decide(ctx, asker, image)
+	switch {
+	case err == nil && decision == nil:
+		err = errors.New("the gate gave no answer")
+	case err == nil && !decision.Allowed():
+		err = errors.New("the gate gave neither a yes nor a reason")
+	}
+	return ruling{decision, err}
+}

@@ -1,0 +1,167 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/guard"
+)
+
+// A Gate decides about one image, and logs what it decided. Its error is nil if
+// and only if the image may run.
+type Gate interface {
+	Decide(ctx context.Context, asker guard.Asker, image string) (*client.Decision, error)
+}
+
+// Rules are what the policy says of Kubernetes. *policy.Kubernetes are such.
+type Rules interface {
+	// Rewrites tells whether the image of a container is to be pinned.
+	Rewrites(namespace, kind, container string) bool
+	// Exempt tells whether a namespace is not looked at.
+	Exempt(namespace string) bool
+	// BreakGlass tells whether annotations let an object pass unverified, and why.
+	BreakGlass(namespace string, annotations map[string]string) (reason string, ok bool)
+}
+
+// Config is what a Door is made of.
+type Config struct {
+	Gate  Gate
+	Rules func() Rules // those that are in force now; asked once for each review
+	Log   *slog.Logger
+
+	// Timeout is how long a review may take; default 8 s. A webhook's is less where
+	// the API server says that it waits no longer.
+	Timeout time.Duration
+	// ProviderTimeout is the same for Gatekeeper, which itself answers within the
+	// 3 s that its own webhook has; default 2 s.
+	ProviderTimeout time.Duration
+	// Parallel is how many images of one review are decided at once; default 8.
+	Parallel int
+}
+
+// Limits on what is read. An object has at most 1.5 MiB (etcd), and an update
+// carries two, with managedFields.
+const (
+	maxReview   = 8 << 20
+	maxQuestion = 1 << 20 // of an ImageReview, a ProviderRequest
+	maxImages   = 500     // different ones in one review
+)
+
+// A Door answers an API server and Gatekeeper.
+type Door struct {
+	config Config
+}
+
+// New makes a door.
+func New(config Config) *Door {
+	if config.Timeout <= 0 {
+		config.Timeout = 8 * time.Second
+	}
+	if config.ProviderTimeout <= 0 {
+		config.ProviderTimeout = 2 * time.Second
+	}
+	if config.Parallel <= 0 {
+		config.Parallel = 8
+	}
+	return &Door{config}
+}
+
+// Handler serves all of the door's addresses.
+func (d *Door) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/kubernetes/mutate", d.serve(maxReview, d.config.Timeout, d.mutate))
+	mux.Handle("/kubernetes/validate", d.serve(maxReview, d.config.Timeout, d.validate))
+	mux.Handle("/kubernetes/imagereview", d.serve(maxQuestion, d.config.Timeout, d.imageReview))
+	mux.Handle("/kubernetes/provider", d.serve(maxQuestion, d.config.ProviderTimeout, d.provide))
+	return mux
+}
+
+// A badRequest is a body that cannot be answered in its own form.
+type badRequest struct {
+	status int
+	error
+}
+
+// serve reads a JSON body, and writes the answer to it as JSON.
+func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Context, body map[string]any) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if trouble := recover(); trouble != nil {
+				d.panicked(r.Context(), trouble)
+				http.Error(w, "signet: the question could not be answered", http.StatusInternalServerError)
+			}
+		}()
+		response, err := func() (any, error) {
+			body, err := readBody(w, r, limit)
+			if err != nil {
+				return nil, err
+			}
+			ctx, cancel := context.WithTimeout(r.Context(), within(r, most))
+			defer cancel()
+			return answer(ctx, body)
+		}()
+		var data []byte
+		if err == nil {
+			data, err = json.Marshal(response)
+		}
+		if err != nil {
+			status := http.StatusInternalServerError
+			if bad, ok := errors.AsType[badRequest](err); ok {
+				status = bad.status
+			}
+			if status == http.StatusMethodNotAllowed {
+				w.Header().Set("Allow", http.MethodPost)
+			}
+			d.config.Log.WarnContext(r.Context(), "question that cannot be read", "path", r.URL.Path, "peer", r.RemoteAddr, "error", err)
+			http.Error(w, "signet: "+err.Error(), status)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(data)
+	})
+}
+
+// readBody takes a POST of JSON.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) (map[string]any, error) {
+	if r.Method != http.MethodPost {
+		return nil, badRequest{http.StatusMethodNotAllowed, fmt.Errorf("%s is not taken here, only POST", r.Method)}
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return nil, badRequest{http.StatusUnsupportedMediaType, fmt.Errorf("the content type is %q, and has to be application/json", clip(r.Header.Get("Content-Type")))}
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, badRequest{http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d bytes", limit)}
+	}
+	if err != nil {
+		return nil, badRequest{http.StatusBadRequest, fmt.Errorf("read the body: %w", err)}
+	}
+	body, err := readObject(data)
+	if err != nil {
+		return nil, badRequest{http.StatusBadRequest, err}
+	}
+	return body, nil
+}
+
+// within is how long an answer may take: API servers say how long they wait, and an
+// answer that comes later is none. A fifth is left for the way.
+func within(r *http.Request, most time.Duration) time.Duration {
+	waits, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil || waits <= 0 {
+		return most
+	}
+	return min(most, waits-waits/5)
+}
+
+func (d *Door) panicked(ctx context.Context, trouble any) {
+	d.config.Log.ErrorContext(ctx, "panic while a question was answered", "panic", fmt.Sprint(trouble), "stack", string(debug.Stack()))
+}

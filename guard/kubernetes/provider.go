@@ -1,0 +1,80 @@
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/signet-trust/signet/guard"
+)
+
+// providerAPI is Gatekeeper's external data.
+const providerAPI = "externaldata.gatekeeper.sh/v1beta1"
+
+// A providerResponse is ProviderResponse.
+type providerResponse struct {
+	APIVersion string       `json:"apiVersion"`
+	Kind       string       `json:"kind"`
+	Response   providerBody `json:"response"`
+}
+
+type providerBody struct {
+	// Idempotent is demanded for mutation: the answer to a pinned image is itself.
+	Idempotent bool           `json:"idempotent"`
+	Items      []providerItem `json:"items"`
+}
+
+// A providerItem answers one key: the value, or an error.
+type providerItem struct {
+	Key   string `json:"key"`
+	Value string `json:"value,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// provide answers Gatekeeper. A key is an image; its value is the image pinned to its
+// digest, which a mutation can write, or the image as it is where the policy lets it
+// pass untrusted; its error says why it may not run.
+func (d *Door) provide(ctx context.Context, body map[string]any) (any, error) {
+	if err := typed(body, providerAPI, "ProviderRequest"); err != nil {
+		return nil, badRequest{http.StatusBadRequest, err}
+	}
+	request, err := demand[map[string]any](body, "request")
+	if err != nil {
+		return nil, badRequest{http.StatusBadRequest, err}
+	}
+	values, err := member[[]any](request, "keys")
+	if err != nil {
+		return nil, badRequest{http.StatusBadRequest, fmt.Errorf("request: %w", err)}
+	}
+	keys := make([]string, len(values))
+	for i, value := range values {
+		key, ok := value.(string)
+		if !ok {
+			return nil, badRequest{http.StatusBadRequest, fmt.Errorf("request: keys: %d is not a string", i)}
+		}
+		keys[i] = key
+	}
+	rulings := d.decide(ctx, guard.Asker{Door: "kubernetes/provider", Who: "gatekeeper"}, keys)
+	response := &providerResponse{APIVersion: providerAPI, Kind: "ProviderResponse", Response: providerBody{Idempotent: true, Items: []providerItem{}}}
+	for _, key := range keys {
+		ruling, ok := rulings[key]
+		if !ok {
+			continue // answered already
+		}
+		delete(rulings, key)
+		response.Response.Items = append(response.Response.Items, provided(key, ruling))
+	}
+	return response, nil
+}
+
+// provided is the answer to one key.
+func provided(key string, r ruling) providerItem {
+	value := key
+	if r.trusted() && !isPinned(key) {
+		value, r.err = pinOf(key, r.decision.Digest)
+	}
+	if r.err != nil {
+		return providerItem{Key: key, Error: fmt.Sprintf("%s; next: %s", why(r), next(r, key))}
+	}
+	return providerItem{Key: key, Value: value}
+}

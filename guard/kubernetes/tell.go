@@ -1,0 +1,160 @@
+package kubernetes
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/tuf"
+	"github.com/signet-trust/signet/workload"
+)
+
+// maxTold is how many images one refusal tells about.
+const maxTold = 20
+
+// tell says to whoever sent an object which images may not run, why, and what to do.
+func tell(forbidden []finding, of int) string {
+	var b strings.Builder
+	switch {
+	case of == 1:
+		b.WriteString("the image may not run")
+	default:
+		fmt.Fprintf(&b, "%d of %d images may not run", len(forbidden), of)
+	}
+	for i, f := range forbidden {
+		if i == maxTold {
+			fmt.Fprintf(&b, "\n... and %d more", len(forbidden)-maxTold)
+			break
+		}
+		fmt.Fprintf(&b, "\n%s\n  why: %s\n  next: %s", f.title(), why(f.ruling), next(f.ruling, f.image.Value))
+	}
+	return b.String()
+}
+
+// title names an image and what it is to its pod.
+func (f *finding) title() string {
+	title := show(f.image.Value)
+	if f.image.Container == "" {
+		return title
+	}
+	kind := map[workload.Kind]string{workload.KindInit: "init container", workload.KindContainer: "container",
+		workload.KindEphemeral: "ephemeral container", workload.KindVolume: "volume"}[f.image.Kind]
+	return kind + " " + show(f.image.Container) + ": " + title
+}
+
+// why is a refusal in one line.
+func why(r ruling) string {
+	text := oneLine(r.err)
+	if r.decision != nil && r.decision.Policy != nil && r.decision.Policy.Rule != "" {
+		text += fmt.Sprintf(" (policy rule %s)", clip(r.decision.Policy.Rule))
+	}
+	return text
+}
+
+// next is what a developer can do about a refusal, in one line.
+func next(r ruling, image string) string {
+	if r.decision != nil && r.decision.Hint != "" {
+		return clip(r.decision.Hint)
+	}
+	image = show(image)
+	expired, isExpired := errors.AsType[*tuf.ExpiredError](r.err)
+	refusal, isRefusal := errors.AsType[*tuf.Refusal](r.err)
+	switch {
+	case isExpired && (expired.Role == tuf.RoleTimestamp || expired.Role == tuf.RoleSnapshot):
+		return "the trust server no longer vouches for its own freshness; ask its operator"
+	case isExpired:
+		return "a publisher renews what has expired: signet renew " + clip(expired.Repository)
+	case errors.Is(r.err, errUnpinned):
+		return "ask whoever runs this cluster to register signet's mutating webhook for it"
+	case errors.Is(r.err, errLate):
+		return "try again; if it stays so, ask whoever runs this cluster whether the trust server answers"
+	case !isRefusal:
+		return "try again; if it stays so, ask whoever runs this cluster, who finds this decision in signet-guard's log"
+	}
+	if text, ok := hints[refusal.Rule]; ok {
+		return strings.NewReplacer("IMAGE", image, "REPOSITORY", repositoryOf(image)).Replace(text)
+	}
+	return "do not run it; what the trust server says is not what was signed: ask its operator"
+}
+
+// hints are by rule. Those about the repository itself are for its operator.
+var hints = map[tuf.Rule]string{
+	tuf.RuleAbsent:     "correct the tag or, if the image is yours, sign it: signet sign IMAGE",
+	tuf.RuleDigest:     "name the digest that was signed (signet verify REPOSITORY:TAG prints it), or have this one signed",
+	tuf.RuleVoice:      "the policy demands another signer's word: ask for it, who runs signet sign IMAGE --as NAME",
+	tuf.RuleAnchor:     "no rule trusts this name: use an image from a repository that the policy names, or ask whoever keeps the policy",
+	tuf.RuleName:       "correct the image's name",
+	tuf.RuleRepository: "the metadata is another repository's: ask the operator of the trust server",
+}
+
+// repositoryOf is an image without its tag and digest.
+func repositoryOf(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
+		image = image[:colon]
+	}
+	return image
+}
+
+// audit is a finding for an audit log, in JSON.
+func (f *finding) audit() string {
+	note := struct {
+		Container string          `json:"container"`
+		Image     string          `json:"image"`
+		Verdict   string          `json:"verdict"`
+		Rule      string          `json:"rule,omitempty"` // the policy's
+		Digest    string          `json:"digest,omitempty"`
+		Age       client.Duration `json:"age,omitempty"`
+		Reason    string          `json:"reason,omitempty"`
+	}{Container: clip(f.image.Container), Image: clip(f.image.Value), Verdict: f.verdict}
+	if f.decision != nil {
+		note.Digest, note.Age = f.decision.Digest, f.decision.Age
+		if f.decision.Policy != nil {
+			note.Rule = f.decision.Policy.Rule
+		}
+	}
+	if f.err != nil {
+		note.Reason = oneLine(f.err)
+	}
+	data, err := json.Marshal(note)
+	if err != nil {
+		panic(err) // strings alone
+	}
+	return string(data)
+}
+
+// maxLine is how long a line may be that says what others wrote.
+const maxLine = 500
+
+// oneLine is an error in one line.
+func oneLine(err error) string {
+	return clip(strings.Join(strings.Fields(err.Error()), " "))
+}
+
+// clip makes what a stranger wrote short and visible: one that cannot be printed is
+// quoted.
+func clip(s string) string {
+	if len(s) > maxLine {
+		s = strings.ToValidUTF8(s[:maxLine], "") + "..."
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// show is clip for any JSON value, and quotes what a person could misread.
+func show(value any) string {
+	s, ok := value.(string)
+	if !ok {
+		return fmt.Sprintf("%T", value)
+	}
+	if s == "" || strings.ContainsAny(s, " \"'`") {
+		return strconv.Quote(clip(s))
+	}
+	return clip(s)
+}
