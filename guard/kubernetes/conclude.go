@@ -1,16 +1,16 @@
 package kubernetes
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/signet-trust/signet/guard"
 	"github.com/signet-trust/signet/workload"
 )
 
 // conclude makes the answer to an admission from what was found.
-func (d *Door) conclude(ctx context.Context, a *admission, images []workload.Image, findings []finding, rules Rules) *admissionAnswer {
+func (d *Door) conclude(a *admission, asker guard.Asker, images []workload.Image, findings []finding, rules Rules) *admissionAnswer {
 	answer := &admissionAnswer{UID: a.uid, Allowed: true, AuditAnnotations: audit(findings), Warnings: warnings(findings)}
 	var forbidden []finding
 	verdict := false
@@ -35,22 +35,12 @@ func (d *Door) conclude(ctx context.Context, a *admission, images []workload.Ima
 		answer.AuditAnnotations[auditVerdict] = "break glass"
 		answer.AuditAnnotations["break-glass"] = clip(reason)
 		answer.Warnings = append([]string{warning(fmt.Sprintf("BREAK GLASS: %d of %d images run although they are refused; the reason given: %s", len(forbidden), len(findings), reason))}, answer.Warnings...)
-		d.broken(ctx, a, forbidden, reason)
+		d.config.Gate.BreakGlass(asker, reason)
 	}
 	if answer.Patch = patch(findings); answer.Patch != nil {
 		answer.PatchType = "JSONPatch"
 	}
 	return answer
-}
-
-// broken says loudly that somebody broke the glass.
-func (d *Door) broken(ctx context.Context, a *admission, forbidden []finding, reason string) {
-	asker := a.asker(false)
-	for _, f := range forbidden {
-		d.config.Log.ErrorContext(ctx, "BREAK GLASS: an image runs although it is refused",
-			"who", asker.Who, "namespace", asker.Namespace, "object", asker.Object, "dryRun", a.dryRun,
-			"image", clip(f.image.Value), "container", clip(f.image.Container), "refusal", oneLine(f.err), "reason", clip(reason))
-	}
 }
 
 // annotations are an object's own, and those of the pods that it makes, which will be

@@ -16,10 +16,12 @@ import (
 	"github.com/signet-trust/signet/guard"
 )
 
-// A Gate decides about one image, and logs what it decided. Its error is nil if
-// and only if the image may run.
+// A Gate decides, and logs what it decided. *guard.Gate does.
 type Gate interface {
+	// Decide decides about one image. Its error is nil if and only if the image may run.
 	Decide(ctx context.Context, asker guard.Asker, image string) (*client.Decision, error)
+	// BreakGlass says aloud that an object passes although it is refused.
+	BreakGlass(asker guard.Asker, reason string)
 }
 
 // Rules are what the policy says of Kubernetes. *policy.Kubernetes are such.

@@ -29,6 +29,11 @@ type fakeGate struct {
 	mu    sync.Mutex
 	asked []string
 	by    []guard.Asker
+	glass []string // who broke it, and why
+}
+
+func (g *fakeGate) BreakGlass(asker guard.Asker, reason string) {
+	g.glass = append(g.glass, asker.Who+", "+asker.Namespace+"/"+asker.Object+": "+reason)
 }
 
 func (g *fakeGate) Decide(ctx context.Context, asker guard.Asker, image string) (*client.Decision, error) {

@@ -48,15 +48,16 @@ func (d *Door) imageReview(ctx context.Context, body map[string]any) (any, error
 		review.Status = imageReviewStatus{Allowed: true, AuditAnnotations: map[string]string{auditVerdict: "exempt namespace"}}
 		return review, nil
 	}
-	rulings := d.decide(ctx, guard.Asker{Door: "kubernetes/imagereview", Namespace: clip(namespace)}, images)
+	asker := guard.Asker{Door: "kubernetes/imagereview", Object: "Pod", Namespace: clip(namespace)}
+	rulings := d.decide(ctx, asker, images)
 	findings := make([]finding, len(images))
 	for i, image := range images {
 		findings[i] = finding{image: workload.Image{Kind: workload.KindContainer, Value: image}, ruling: rulings[image], asked: true}
 		findings[i].judge(false, false)
 	}
-	// The object is what the API server sent of it: annotations of its own kind.
-	a := &admission{kind: "Pod", namespace: namespace, object: map[string]any{"metadata": map[string]any{"name": "?", "annotations": notes}}}
-	answer := d.conclude(ctx, a, nil, findings, rules)
+	// Of the object it is sent the annotations alone, of names with .image-policy.k8s.io/.
+	a := &admission{kind: "Pod", namespace: namespace, object: map[string]any{"metadata": map[string]any{"annotations": notes}}}
+	answer := d.conclude(a, asker, nil, findings, rules)
 	review.Status = imageReviewStatus{Allowed: answer.Allowed, AuditAnnotations: answer.AuditAnnotations}
 	if answer.Status != nil {
 		review.Status.Reason = answer.Status.Message

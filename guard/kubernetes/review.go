@@ -77,8 +77,8 @@ func (d *Door) review(ctx context.Context, a *admission, pin bool) *admissionAns
 	if err != nil {
 		return refuse(a.uid, http.StatusUnprocessableEntity, reasonInvalid, fmt.Sprintf("signet cannot find the images of this %s: %v", a.kind, err))
 	}
-	findings := d.look(ctx, a, images, rules, pin)
-	return d.conclude(ctx, a, images, findings, rules)
+	asker := a.asker(pin)
+	return d.conclude(a, asker, images, d.look(ctx, a, asker, images, rules, pin), rules)
 }
 
 // beingDeleted tells whether the stored object is on its way out. Only the stored
@@ -111,10 +111,9 @@ const (
 
 // look decides about the images of an object. What a running object has already is
 // not asked about: refusing it would hold up a finalizer or a label, and stop nothing.
-func (d *Door) look(ctx context.Context, a *admission, images []workload.Image, rules Rules, pin bool) []finding {
+func (d *Door) look(ctx context.Context, a *admission, asker guard.Asker, images []workload.Image, rules Rules, pin bool) []finding {
 	before := imagesBefore(a)
 	findings := make([]finding, len(images))
-	asker := a.asker(pin)
 	var ask []string
 	for i, image := range images {
 		was := before[slot(image)]
