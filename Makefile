@@ -5,7 +5,7 @@ GO      ?= go
 BIN     := bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help packages packages-demo build static demo yubikey registry secrets test test-yubikey lint bench fuzz soak mutate clean
+.PHONY: help packages packages-demo build static demo yubikey registry secrets test test-yubikey test-deploy lint bench fuzz soak mutate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test: packages lint ## every test, race detector on, and a short slice of fuzzin
 
 test-yubikey: packages ## programs of others on the virtual YubiKey, and piv-go's own tests; prints a table
 	@scripts/test-yubikey
+
+test-deploy: ## the doors on a real kube-apiserver and containerd 2, which are built once (minutes): make test-deploy ARGS=-v
+	@scripts/test-deploy $(ARGS)
 
 fuzz: packages ## every fuzz test for a minute each: make fuzz TIME=10m (KEEP=1 keeps inputs under testdata/fuzz)
 	@scripts/fuzz $(or $(TIME),60s)

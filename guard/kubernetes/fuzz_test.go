@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -68,6 +70,17 @@ func FuzzAdmissionReview(f *testing.F) {
 	f.Add([]byte(ask{object: podOf("app=app:evil", "side=side:1")}.body()))
 	f.Add([]byte(ask{operation: "UPDATE", object: podOf("app=app:1"), old: podOf("app=x")}.body()))
 	f.Add([]byte(ask{operation: "DELETE", old: podOf("app=x")}.body()))
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		fuzzWebhook(t, validatePath, in)
 		fuzzWebhook(t, mutatePath, in)

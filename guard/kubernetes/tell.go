@@ -49,7 +49,8 @@ func (f *finding) title() string {
 // why is a refusal in one line.
 func why(r ruling) string {
 	text := oneLine(r.err)
-	if r.decision != nil && r.decision.Policy != nil && r.decision.Policy.Rule != "" {
+	// The policy's own refusals name their rule.
+	if r.decision != nil && r.decision.Policy != nil && r.decision.Policy.Rule != "" && !strings.Contains(text, "(policy: ") {
 		text += fmt.Sprintf(" (policy rule %s)", clip(r.decision.Policy.Rule))
 	}
 	return text
@@ -76,7 +77,7 @@ func next(r ruling, image string) string {
 		return "try again; if it stays so, ask whoever runs this cluster, who finds this decision in signet-guard's log"
 	}
 	if text, ok := hints[refusal.Rule]; ok {
-		return strings.NewReplacer("IMAGE", image, "REPOSITORY", repositoryOf(image)).Replace(text)
+		return strings.NewReplacer("IMAGE", image, "TAGGED", tagged(image)).Replace(text)
 	}
 	return "do not run it; what the trust server says is not what was signed: ask its operator"
 }
@@ -84,18 +85,22 @@ func next(r ruling, image string) string {
 // hints are by rule. Those about the repository itself are for its operator.
 var hints = map[tuf.Rule]string{
 	tuf.RuleAbsent:     "correct the tag or, if the image is yours, sign it: signet sign IMAGE",
-	tuf.RuleDigest:     "name the digest that was signed (signet verify REPOSITORY:TAG prints it), or have this one signed",
+	tuf.RuleDigest:     "name the digest that was signed (signet verify TAGGED prints it), or have this one signed",
 	tuf.RuleVoice:      "the policy demands another signer's word: ask for it, who runs signet sign IMAGE --as NAME",
-	tuf.RuleAnchor:     "no rule trusts this name: use an image from a repository that the policy names, or ask whoever keeps the policy",
+	tuf.RuleAnchor:     "nobody is trusted for this name: use an image from a repository that the policy names, or ask whoever keeps the policy",
+	tuf.RulePolicy:     "no rule of the policy is for this name: use an image from a repository that it names, or ask whoever keeps the policy",
+	tuf.RuleCurrent:    "the tag means a newer digest: name the tag without the digest, or that newer one",
+	tuf.RuleAge:        "the policy takes newer word only: have it signed again, signet sign IMAGE; if a server did not answer for long, ask its operator",
+	tuf.RulePlatform:   "build and sign the image for the platform that is named",
 	tuf.RuleName:       "correct the image's name",
 	tuf.RuleRepository: "the metadata is another repository's: ask the operator of the trust server",
 }
 
-// repositoryOf is an image without its tag and digest.
-func repositoryOf(image string) string {
+// tagged is an image without its digest.
+func tagged(image string) string {
 	image, _, _ = strings.Cut(image, "@")
-	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
-		image = image[:colon]
+	if strings.LastIndexByte(image, ':') <= strings.LastIndexByte(image, '/') {
+		image += ":TAG"
 	}
 	return image
 }
