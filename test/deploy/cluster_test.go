@@ -161,25 +161,6 @@ func (c *cluster) refused(t testing.TB, stdin string, args []string, reasons ...
 	return stderr
 }
 
-// documents reads the YAML documents of a file in deploy/kubernetes.
-func documents(t testing.TB, name string) []map[string]any {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("../../deploy/kubernetes", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []map[string]any
-	for decoder := yaml.NewDecoder(bytes.NewReader(data)); ; {
-		var document map[string]any
-		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-			return all
-		} else if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		all = append(all, document)
-	}
-}
-
 // register registers the webhooks of deploy/kubernetes at an address of this machine,
 // in place of a service, which would need nodes.
 func (c *cluster) register(t testing.TB, address string, ca []byte) {

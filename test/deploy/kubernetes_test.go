@@ -55,8 +55,13 @@ func TestKubernetes(t *testing.T) {
 		c.must(t, "", "create", "namespace", namespace)
 	}
 	t.Run("the manifests are what the API server takes", func(t *testing.T) {
-		for _, file := range []string{"namespace.yaml", "gate.yaml", "webhooks.yaml"} {
+		for _, file := range []string{"namespace.yaml", "config.yaml", "gate.yaml", "webhooks.yaml"} {
 			c.must(t, "", "apply", "--validate=strict", "-f", "../../deploy/kubernetes/"+file)
+		}
+	})
+	t.Run("the manifests go together", func(t *testing.T) {
+		if out, _ := c.must(t, "", "kustomize", "../../deploy/kubernetes"); strings.Contains(out, "WebhookConfiguration") || strings.Count(out, "kind: Certificate\n") != 2 {
+			t.Errorf("kustomize: %s", out)
 		}
 	})
 	c.register(t, g.http.URL, g.ca())

@@ -1,0 +1,203 @@
+//go:build deploy
+
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/signet-trust/signet/test/harness"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// A node is a containerd 2 with a folder for image verifier plugins.
+type node struct {
+	socket  string
+	plugins string
+}
+
+// startNode starts one. It runs no container: what is tried is what it pulls.
+func startNode(t *testing.T) *node {
+	t.Helper()
+	dir := t.TempDir()
+	n := &node{socket: filepath.Join(dir, "c.sock"), plugins: filepath.Join(dir, "plugins")}
+	if err := os.Mkdir(n.plugins, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config := writeFile(t, dir, "config.toml", fmt.Sprintf(`version = 3
+root = %q
+state = %q
+disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"]
+[grpc]
+  address = %q
+[ttrpc]
+  address = %q
+[plugins."io.containerd.image-verifier.v1.bindir"]
+  bin_dir = %q
+  max_verifiers = 10
+  per_verifier_timeout = "20s"
+`, filepath.Join(dir, "root"), filepath.Join(dir, "state"), n.socket, n.socket+".ttrpc", n.plugins))
+	run(t, dir, program(t, "containerd"), "--config", config)
+	until(t, "a containerd that answers", func(context.Context) error {
+		out, err := n.ctr(t, "version")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	return n
+}
+
+// ctr runs it, and returns all that it says.
+func (n *node) ctr(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program(t, "ctr"), append([]string{"--address", n.socket}, args...)...).CombinedOutput()
+	return string(out), err
+}
+
+// pull pulls an image by way of containerd's transfer service, as Kubernetes does.
+func (n *node) pull(t testing.TB, image string) (string, error) {
+	t.Helper()
+	return n.ctr(t, "images", "pull", "--plain-http", image)
+}
+
+// refused demands that an image is not pulled, and that the reason stands in the error.
+func (n *node) refused(t testing.TB, image, reason string) {
+	t.Helper()
+	out, err := n.pull(t, image)
+	if err == nil || !strings.Contains(out, reason) {
+		t.Errorf("pull %s: %v, expected %q in %s", image, err, reason, out)
+	}
+	t.Logf("%s", out)
+	if out, err := n.ctr(t, "images", "ls", "-q"); err != nil || strings.Contains(out, image) {
+		t.Errorf("after the refusal: %v, %s", err, out)
+	}
+}
+
+// push puts an image of its own into the registry, and returns its digest.
+func push(t testing.TB, image string) string {
+	t.Helper()
+	content, err := random.Image(1024, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := content.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = file.DeepCopy()
+	file.OS, file.Architecture = "linux", runtime.GOARCH
+	if content, err = mutate.ConfigFile(content, file); err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.ParseReference(image, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(tag, content); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := content.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest.String()
+}
+
+// TestVerifierPlugin tries signet-guard as an image verifier plugin of containerd 2,
+// and looks at what ctr tells the person who pulls.
+func TestVerifierPlugin(t *testing.T) {
+	images := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(images.Close)
+	host := "localhost" + images.URL[strings.LastIndexByte(images.URL, ':'):]
+	app, stranger := host+"/team/app", host+"/team/other"
+
+	trust := harness.Start(t)
+	publisher := trust.Publisher(t, app)
+	publisher.Init(t)
+	publisher.Tag(t, "1.0", push(t, app+":1.0"))
+	publisher.Tag(t, "2.0", push(t, app+":2.0"))
+	publisher.Tag(t, "moved", push(t, app+":moved"))
+	publisher.Publish(t)
+	push(t, app+":moved") // by somebody who can write to the registry
+	push(t, app+":unsigned")
+	push(t, stranger+":1.0")
+
+	n := startNode(t)
+	t.Run("an empty folder of plugins lets everything pass", func(t *testing.T) {
+		if out, err := n.pull(t, app+":unsigned"); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if out, err := n.ctr(t, "images", "rm", app+":unsigned"); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	})
+	install(t, n, publisher, trust)
+
+	if out, err := n.pull(t, app+":1.0"); err != nil {
+		t.Errorf("signed: %v: %s", err, out)
+	}
+	n.refused(t, app+":unsigned", "nothing is signed under the tag unsigned")
+	n.refused(t, app+":moved", "is not signed under it")
+	n.refused(t, stranger+":1.0", "no rule")
+	if out, err := n.pull(t, app+":2.0"); err != nil {
+		t.Errorf("signed: %v: %s", err, out)
+	}
+	if out, err := n.ctr(t, "images", "rm", app+":2.0"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if removed := tuf.RemoveTag(publisher.Targets, app, "2.0", ""); len(removed) != 2 {
+		t.Fatalf("removed %v", removed)
+	}
+	publisher.Publish(t)
+	n.refused(t, app+":2.0", "nothing is signed under the tag 2.0")
+
+	trust.HTTPD.Close()
+	n.refused(t, app+":1.0@"+harness.Digest("never seen"), "")
+	t.Run("what the plugin is not asked about", func(t *testing.T) {
+		// ctr --local pulls by itself, and never asks: whoever can run it on a node is root there.
+		if out, err := n.ctr(t, "images", "pull", "--local", "--plain-http", app+":unsigned"); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	})
+}
+
+// install links signet-guard into the folder of plugins, deciding alone.
+func install(t *testing.T, n *node, publisher *harness.Publisher, trust *harness.Harness) {
+	t.Helper()
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "signet-guard")
+	build := exec.Command("go", "build", "-o", binary, "../../cmd/signet-guard")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build signet-guard: %v: %s", err, out)
+	}
+	writeFile(t, dir, "ca.pem", string(trust.CA))
+	policy := writeFile(t, dir, "policy.yaml", fmt.Sprintf(`version: 1
+rules:
+  - name: team
+    images: [%q]
+    anchors: [{root-keys: [%s], servers: [%s], ca: ca.pem}]
+`, publisher.Repository, publisher.RootKey.Key().ID(), trust.URL))
+	writeFile(t, dir, "verifier.yaml", fmt.Sprintf("policy: %s\nstate: %s\ntimeout: 15s\n", policy, filepath.Join(dir, "state")))
+	if err := os.Symlink(binary, filepath.Join(n.plugins, "signet")); err != nil {
+		t.Fatal(err)
+	}
+}
