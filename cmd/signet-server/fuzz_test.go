@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -103,7 +104,7 @@ func FuzzSeen(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		held, err := readSeen(nil, []string{dir})
+		held, err := readSeen(nil, []string{dir}, io.Discard)
 		if err != nil {
 			return
 		}
