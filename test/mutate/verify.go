@@ -111,7 +111,7 @@ func verifier() []mutation {
 		}`, `		if err := x.trusted.UpdateRoot(fetched.Bytes); err != nil {
 			return nil
 		}`, []string{"attack.TestStolenRootKeys"}, nil},
-		{"tampered content", "client/decide.go", `	decision.Reference = image.Repository + "@" + decision.Digest`, `	decision.Reference = image.Repository + ":" + decision.Tag`, []string{"attack.TestTamperedContent"}, nil},
+		{"tampered content", "client/decide.go", `	d.Reference = image.Repository + "@" + d.Digest`, `	d.Reference = image.Repository + ":" + d.Tag`, []string{"attack.TestTamperedContent"}, nil},
 
 		{"cache that was tampered with", "client/store.go", `		if t, err := u.trust(data); err == nil {
 			return t, nil
