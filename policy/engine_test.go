@@ -269,6 +269,15 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
+// TestPanicInDeciding refuses where the fault is not the verifier's.
+func TestPanicInDeciding(t *testing.T) {
+	e := New(Config{Policy: mustRead(t, appRule+"    mode: audit\n"), Verifier: always(nil), Now: func() time.Time { panic("oh") }})
+	d, err := e.Decide(t.Context(), Question{Image: "registry.example.com/team/app:1.0"})
+	if err == nil || tuf.IsRefusal(err) || d == nil || d.Policy == nil || d.Policy.Allowed || d.Trusted {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 // TestSharedAnswer leaves the verifier's own decision as it is.
 func TestSharedAnswer(t *testing.T) {
 	shared := trusted(tuf.Image{Repository: "registry.example.com/team/app", Tag: "1.0"})
