@@ -77,6 +77,11 @@ func New(config Config) *Door {
 	return &Door{config}
 }
 
+// Open returns the door as a gate serves it.
+func (d *Door) Open() guard.Door {
+	return guard.Door{Name: "kubernetes", Paths: []string{"/kubernetes/"}, Handler: d.Handler(), MaxBody: maxReview}
+}
+
 // Handler serves all of the door's addresses.
 func (d *Door) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -94,7 +99,7 @@ type badRequest struct {
 }
 
 // serve reads a JSON body, and writes the answer to it as JSON.
-func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Context, body map[string]any) (any, error)) http.Handler {
+func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Context, who string, body map[string]any) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if trouble := recover(); trouble != nil {
@@ -109,7 +114,7 @@ func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Co
 			}
 			ctx, cancel := context.WithTimeout(r.Context(), within(r, most))
 			defer cancel()
-			return answer(ctx, body)
+			return answer(ctx, guard.Who(r), body)
 		}()
 		var data []byte
 		if err == nil {

@@ -30,7 +30,7 @@ type imageReviewStatus struct {
 
 // imageReview answers an API server's ImagePolicyWebhook. It is asked about pods
 // only, is not told what ran before, and cannot rewrite.
-func (d *Door) imageReview(ctx context.Context, body map[string]any) (any, error) {
+func (d *Door) imageReview(ctx context.Context, who string, body map[string]any) (any, error) {
 	if err := typed(body, imageReviewAPI, "ImageReview"); err != nil {
 		return nil, badRequest{http.StatusBadRequest, err}
 	}
@@ -48,7 +48,7 @@ func (d *Door) imageReview(ctx context.Context, body map[string]any) (any, error
 		review.Status = imageReviewStatus{Allowed: true, AuditAnnotations: map[string]string{auditVerdict: "exempt namespace"}}
 		return review, nil
 	}
-	asker := guard.Asker{Door: "kubernetes/imagereview", Object: "Pod", Namespace: clip(namespace)}
+	asker := guard.Asker{Door: "kubernetes/imagereview", Who: who, Object: "Pod", Namespace: clip(namespace)}
 	rulings := d.decide(ctx, asker, images)
 	findings := make([]finding, len(images))
 	for i, image := range images {

@@ -34,7 +34,7 @@ type providerItem struct {
 // provide answers Gatekeeper. A key is an image; its value is the image pinned to its
 // digest, which a mutation can write, or the image as it is where the policy lets it
 // pass untrusted; its error says why it may not run.
-func (d *Door) provide(ctx context.Context, body map[string]any) (any, error) {
+func (d *Door) provide(ctx context.Context, who string, body map[string]any) (any, error) {
 	if err := typed(body, providerAPI, "ProviderRequest"); err != nil {
 		return nil, badRequest{http.StatusBadRequest, err}
 	}
@@ -54,7 +54,7 @@ func (d *Door) provide(ctx context.Context, body map[string]any) (any, error) {
 		}
 		keys[i] = key
 	}
-	rulings := d.decide(ctx, guard.Asker{Door: "kubernetes/provider", Who: "gatekeeper"}, keys)
+	rulings := d.decide(ctx, guard.Asker{Door: "kubernetes/provider", Who: who}, keys)
 	response := &providerResponse{APIVersion: providerAPI, Kind: "ProviderResponse", Response: providerBody{Idempotent: true, Items: []providerItem{}}}
 	for _, key := range keys {
 		ruling, ok := rulings[key]

@@ -19,12 +19,12 @@ var podless = map[string]bool{
 }
 
 // validate answers the validating webhook.
-func (d *Door) validate(ctx context.Context, body map[string]any) (any, error) {
+func (d *Door) validate(ctx context.Context, _ string, body map[string]any) (any, error) {
 	return d.admit(ctx, body, false)
 }
 
 // mutate answers the mutating webhook.
-func (d *Door) mutate(ctx context.Context, body map[string]any) (any, error) {
+func (d *Door) mutate(ctx context.Context, _ string, body map[string]any) (any, error) {
 	return d.admit(ctx, body, true)
 }
 

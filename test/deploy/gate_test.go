@@ -4,7 +4,6 @@ package deploy
 
 import (
 	"bytes"
-	"context"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -42,14 +41,31 @@ var (
 
 // A gate is one in this process, with a trust server, its policy and its webhooks.
 type gate struct {
-	engine *policy.Engine
-	trust  *harness.Harness
-	app    *harness.Publisher
-	http   *httptest.Server
+	trust *harness.Harness
+	app   *harness.Publisher
+	http  *httptest.Server
+	log   syncBuffer // of decisions
 
 	mu     sync.Mutex
 	record string // name of the file to keep the next review in
-	glass  []string
+}
+
+// A syncBuffer is written and read at the same time.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // policyText is the policy that the tests go by.
@@ -114,9 +130,11 @@ func startGate(t *testing.T) *gate {
 		t.Fatal(err)
 	}
 	verifier := client.New(client.Config{StateDir: filepath.Join(dir, "state"), Now: g.trust.Clock.Now})
-	g.engine = policy.New(policy.Config{Policy: p, Verifier: verifier, Now: g.trust.Clock.Now})
-	door := kubernetes.New(kubernetes.Config{Gate: g, Rules: func() kubernetes.Rules { return p.Kubernetes() }, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	g.http = httptest.NewUnstartedServer(g.recording(t, door.Handler()))
+	log := slog.New(slog.DiscardHandler)
+	gate := guard.New(guard.Config{Decisions: &g.log, Log: log, Now: g.trust.Clock.Now})
+	gate.Use(policy.New(policy.Config{Policy: p, Verifier: verifier, Now: g.trust.Clock.Now}), p.Name)
+	door := kubernetes.New(kubernetes.Config{Gate: gate, Rules: func() kubernetes.Rules { return p.Kubernetes() }, Log: log})
+	g.http = httptest.NewUnstartedServer(g.recording(t, guard.NewEntrance(gate, guard.Limits{}).Handler(door.Open())))
 	g.http.EnableHTTP2 = true
 	g.http.StartTLS()
 	t.Cleanup(g.http.Close)
@@ -126,18 +144,6 @@ func startGate(t *testing.T) *gate {
 // ca is the certificate that vouches for the webhooks.
 func (g *gate) ca() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: g.http.Certificate().Raw})
-}
-
-// Decide is kubernetes.Gate's.
-func (g *gate) Decide(ctx context.Context, _ guard.Asker, image string) (*client.Decision, error) {
-	return g.engine.Decide(ctx, policy.Question{Image: image})
-}
-
-// BreakGlass is kubernetes.Gate's.
-func (g *gate) BreakGlass(asker guard.Asker, reason string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.glass = append(g.glass, asker.Who+" "+asker.Namespace+"/"+asker.Object+": "+reason)
 }
 
 // keep records the next review under a name, if scripts/test-deploy --record asks.

@@ -206,8 +206,9 @@ func breakGlass(t *testing.T, g *gate, c *cluster) {
 		t.Errorf("kubectl said %q", said)
 	}
 	c.must(t, objectOf("Deployment", "ops", "glass", glass, spec), "create", "-f", "-")
-	if len(g.glass) < 2 || !strings.HasPrefix(g.glass[0], "alice ops/Pod/glass: INC-1") {
-		t.Errorf("the gate was told %q", g.glass)
+	const told = `"door":"kubernetes/mutate","who":"alice","namespace":"ops","object":"Pod/glass","verdict":"break-glass","reason":"INC-1: the signer's key is lost"`
+	if !strings.Contains(g.log.String(), told) {
+		t.Errorf("the decision log lacks %s: %s", told, &g.log)
 	}
 }
 
@@ -250,7 +251,7 @@ func running(t *testing.T, g *gate, c *cluster) {
 	c.refused(t, dying, []string{"create", "-f", "-"}, "nothing is signed")
 }
 
-func audited(t *testing.T, _ *gate, c *cluster) {
+func audited(t *testing.T, g *gate, c *cluster) {
 	data, err := os.ReadFile(c.auditPath)
 	if err != nil {
 		t.Fatal(err)
@@ -262,6 +263,14 @@ func audited(t *testing.T, _ *gate, c *cluster) {
 	} {
 		if !strings.Contains(string(data), part) {
 			t.Errorf("the audit log lacks %s", part)
+		}
+	}
+	for _, part := range []string{
+		`"door":"kubernetes/validate","who":"alice","namespace":"shop","object":"Pod/signed","name":"` + appRepo + `:1.0@` + current + `"`,
+		`"object":"Pod/tried (dry run)"`, `"object":"Pod/signed/ephemeralcontainers"`,
+	} {
+		if !strings.Contains(g.log.String(), part) {
+			t.Errorf("the decision log lacks %s", part)
 		}
 	}
 }
