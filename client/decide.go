@@ -34,6 +34,7 @@ func (c *Client) decide(ctx context.Context, x *Update, image tuf.Image) (*Decis
 	x.trusted.StartReading()
 	err := decision.decide(ctx, x, image)
 	decision.read(x)
+	decision.signed(x)
 	decision.Stale = Duration(staleFor(x.trusted, c.config.Now()).Truncate(time.Second))
 	return decision, err
 }
@@ -74,7 +75,7 @@ func (d *Decision) finish(image tuf.Image, options Options, err error) {
 		// Whoever reads the digest and forgets to read trusted must not get a yes,
 		// nor what an entry says that was refused after all.
 		d.Digest = image.Digest
-		d.Length, d.MediaType, d.Annotations = 0, "", nil
+		d.Length, d.MediaType, d.Annotations, d.Platforms, d.Signed = 0, "", nil, nil, nil
 		d.Rule, d.Reason = tuf.RuleOf(err), reasonOf(err)
 		return
 	}
@@ -123,6 +124,16 @@ func (d *Decision) read(x *Update) {
 	d.Expires = &expires
 }
 
+// signed notes when the newest file that vouches says that it was signed.
+func (d *Decision) signed(x *Update) {
+	for _, role := range d.Signers {
+		at := tuf.SignedAt(x.trusted.Role(role))
+		if !at.IsZero() && (d.Signed == nil || at.After(*d.Signed)) {
+			d.Signed = &at
+		}
+	}
+}
+
 // decide answers one of the three shapes. Its error is the verdict, or trouble.
 func (d *Decision) decide(ctx context.Context, x *Update, image tuf.Image) error {
 	switch {
@@ -156,7 +167,11 @@ func (d *Decision) vouch(match *tuf.Match) {
 	if !slices.Contains(d.Signers, match.Role) {
 		d.Signers = append(d.Signers, match.Role)
 	}
-	d.Length, d.MediaType, d.Annotations = match.Target.Length, match.Target.MediaType, match.Target.Annotations
+	d.Length, d.MediaType = match.Target.Length, match.Target.MediaType
+	d.Annotations = match.Target.Annotations
+	if len(match.Target.Platforms) > 0 { // else they were not recorded under this tag
+		d.Platforms = match.Target.Platforms
+	}
 }
 
 // digestUnderTag tells whether image's digest is signed under its tag: as what

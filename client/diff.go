@@ -16,6 +16,7 @@ type FileChange struct {
 	Version      int64               `json:"version"`
 	Expires      time.Time           `json:"expires"`
 	WasExpires   *time.Time          `json:"wasExpires,omitempty"`   // nil for a role's first file
+	Signed       *time.Time          `json:"signed,omitempty"`       // when it says that it is signed; nil: it does not say
 	Targets      []tuf.Change        `json:"targets,omitempty"`      // what happens to target paths
 	Keys         []KeyChange         `json:"keys,omitempty"`         // what happens to roles' keys
 	Thresholds   []ThresholdChange   `json:"thresholds,omitempty"`   // and to how many of them must sign
@@ -111,6 +112,9 @@ func (d *draft) change() (FileChange, error) {
 		}
 		c.Version, c.Expires, after = targets.Signed.Version, targets.Signed.Expires, targetsSide(targets)
 		c.Targets = tuf.Diff(d.oldTargets, targets)
+		if at := tuf.SignedAt(targets); !at.IsZero() {
+			c.Signed = &at
+		}
 		if d.oldTargets != nil {
 			c.WasExpires, before = &d.oldTargets.Signed.Expires, targetsSide(d.oldTargets)
 		}
@@ -186,6 +190,7 @@ func membersOf(unknown map[string]any, spec string) map[string]any {
 	members := map[string]any{"spec_version": spec}
 	maps.Copy(members, unknown)
 	delete(members, tuf.MemberAttestations)
+	delete(members, tuf.MemberSigned)
 	return members
 }
 

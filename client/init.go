@@ -96,7 +96,7 @@ func (p *Publisher) resumeInit(ctx context.Context, r InitRequest, s step, floor
 
 func (p *Publisher) buildInit(ctx context.Context, r InitRequest, anchor *Anchor, floors map[string]int64) ([]*draft, error) {
 	root := &draft{role: tuf.RoleRoot, signers: p.use(r.Root, r.Signers)}
-	targets := &draft{role: tuf.RoleTargets, signers: p.use(r.Targets, r.Signers), targets: tuf.NewTargets(floors[tuf.RoleTargets]+1, p.expires(tuf.RoleTargets))}
+	targets := &draft{role: tuf.RoleTargets, signers: p.use(r.Targets, r.Signers), targets: p.newTargets(tuf.RoleTargets, floors[tuf.RoleTargets]+1)}
 	if err := errors.Join(
 		p.enough(root, tuf.RoleRoot, r.Repository, r.Root),
 		p.enough(targets, tuf.RoleTargets, r.Repository, r.Targets),

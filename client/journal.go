@@ -57,6 +57,7 @@ type JournalEntry struct {
 	Version    int64     `json:"version,omitempty"`
 	SHA256     string    `json:"sha256,omitempty"` // of the signed bytes, hex
 	Expires    time.Time `json:"expires,omitzero"` // as the content says
+	Signed     time.Time `json:"signed,omitzero"`  // as the content says, of targets and signers
 }
 
 // A journal is the file in which a user's signatures are noted before they leave
@@ -202,9 +203,9 @@ func (j journal) append(lines []byte) (err error) {
 const retryGrace = 48 * time.Hour
 
 // settle compares a draft that will be signed with what was signed here before. A
-// content that differs by a slightly other expiry alone is that of the same command
-// after a failure: the draft takes the earlier expiry, and so the very bytes that
-// were signed already. Another content is a *SignedError, or a warning where a
+// content that differs by a slightly other expiry, and by when it was signed, alone is
+// that of the same command after a failure: the draft takes the earlier times, and so
+// the very bytes that were signed already. Another content is a *SignedError, or a warning where a
 // server has turned the first one down, or where both are wanted (again).
 func (j journal) settle(d *draft, repository string, again bool) error {
 	entries, err := j.read(repository)
@@ -219,17 +220,19 @@ func (j journal) settle(d *draft, repository string, again bool) error {
 	if before == nil || same {
 		return nil
 	}
-	expires := d.expires()
+	expires, signed := d.expires(), d.signed()
 	for _, e := range entries {
 		if e.Role != d.role || e.Version != d.version() || e.Expires.Sub(expires).Abs() > retryGrace || e.Expires.IsZero() {
 			continue
 		}
 		d.setExpires(e.Expires)
+		d.setSigned(e.Signed)
 		if payload, err := d.encodePayload(); err == nil && digestHex(payload) == e.SHA256 {
 			return nil
 		}
 	}
 	d.setExpires(expires)
+	d.setSigned(signed)
 	return d.judge(before, taken, repository, digestHex(payload), again)
 }
 
@@ -264,7 +267,7 @@ func (d *draft) judge(before *JournalEntry, taken bool, repository, sha256 strin
 // entry is the journal's line for a draft.
 func (d *draft) entry(repository, act string, now time.Time) JournalEntry {
 	return JournalEntry{Time: now.UTC().Truncate(time.Second), Act: act, Repository: repository, Role: d.role, Version: d.version(),
-		SHA256: digestHex(d.payload), Expires: d.expires().UTC()}
+		SHA256: digestHex(d.payload), Expires: d.expires().UTC(), Signed: d.signed()}
 }
 
 func (d *draft) expires() time.Time {
@@ -280,6 +283,20 @@ func (d *draft) setExpires(at time.Time) {
 		return
 	}
 	d.targets.Signed.Expires = at
+}
+
+// signed is when the draft says that it is signed; zero for a root.
+func (d *draft) signed() time.Time {
+	if d.targets == nil {
+		return time.Time{}
+	}
+	return tuf.SignedAt(d.targets)
+}
+
+func (d *draft) setSigned(at time.Time) {
+	if d.targets != nil {
+		tuf.SetSigned(d.targets, at)
+	}
 }
 
 // turnedDown notes that a server did not take what was signed for it.

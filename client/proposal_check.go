@@ -159,7 +159,8 @@ func (r *Review) holders(cur *current, role string) tuf.RoleKeys {
 }
 
 // compareIntent builds what the intent asks for on the same base, and tells whether
-// the very bytes come of it that were proposed, but for their expiry.
+// the very bytes come of it that were proposed, but for their expiry and for when they
+// were signed.
 func (r *Review) compareIntent(ctx context.Context, cur *current) {
 	intent, err := ReadIntent(r.Proposal.Repository, r.Proposal.Intent)
 	if err != nil {
@@ -179,6 +180,7 @@ func (r *Review) compareIntent(ctx context.Context, cur *current) {
 				continue
 			}
 			d.setExpires(same.expires())
+			d.setSigned(same.signed())
 			if payload, err := d.encodePayload(); err != nil || !bytes.Equal(payload, same.payload) {
 				r.Intent = IntentDiffers
 			}
@@ -269,6 +271,7 @@ func plainCustom(custom *json.RawMessage) bool {
 	var shown struct {
 		MediaType   string            `json:"mediaType"`
 		Annotations map[string]string `json:"annotations"`
+		Platforms   []string          `json:"platforms"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(*custom))
 	dec.DisallowUnknownFields()

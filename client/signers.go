@@ -95,7 +95,7 @@ func (p *Publisher) buildAddSigner(ctx context.Context, cur *current, r AddSigne
 	d.signers = pick(keys, r.Signers)
 	d.warnings = append(beyond(r.Name, parent, paths, cur), cur.otherMeanings(parent, d.targets)...)
 	// The snapshot lists signers for ever, so a name goes on from its last version.
-	own := &draft{role: r.Name, targets: tuf.NewTargets(cur.listed[r.Name]+1, p.expires(r.Name)), signers: pick(r.Keys, r.Signers)}
+	own := &draft{role: r.Name, targets: p.newTargets(r.Name, cur.listed[r.Name]+1), signers: pick(r.Keys, r.Signers)}
 	if err := p.enough(d, parent, r.Repository, keys); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,13 @@ func (p *Publisher) expires(role string) time.Time {
 	return p.Client.config.Now().Add(life).UTC().Truncate(time.Second)
 }
 
+// newTargets makes the first file of targets or of a signer.
+func (p *Publisher) newTargets(role string, version int64) *tuf.Targets {
+	targets := tuf.NewTargets(version, p.expires(role))
+	tuf.SetSigned(targets, p.Client.config.Now())
+	return targets
+}
+
 // anchorFor returns the pins for a repository, with this publisher's server to
 // fetch from.
 func (p *Publisher) anchorFor(repository string) (*Anchor, error) {
@@ -71,6 +78,7 @@ func (p *Publisher) next(ctx context.Context, cur *current, role string) (*draft
 	}
 	targets.Signed.Version = max(targets.Signed.Version, cur.listed[role]) + 1
 	targets.Signed.Expires = p.expires(role)
+	tuf.SetSigned(targets, p.Client.config.Now())
 	return &draft{role: role, targets: targets, oldTargets: old.targets}, nil
 }
 

@@ -23,6 +23,8 @@ const (
 	// MemberAttestations holds, in signed root and targets, attestations of keys:
 	// an object from key ID to a list of PEM certificates, leaf first.
 	MemberAttestations = "x-signet-attestations"
+	// MemberSigned says, in signed targets, when they were signed.
+	MemberSigned = "x-signet-signed"
 )
 
 // RoleKeys are the keys of one role and how many of them must sign.

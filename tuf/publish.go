@@ -490,6 +490,9 @@ func (p *publish) checkRole(role string, parent *Targets, within []metadata.Dele
 		if err := checkTargets(p.repository, role, targets); err != nil {
 			return err
 		}
+		if err := p.checkSigned(role, targets); err != nil {
+			return err
+		}
 		if err := p.checkAttestations(role, version, targets.Signed.UnrecognizedFields, signersKeys(targets)); err != nil {
 			return err
 		}

@@ -468,6 +468,9 @@ func checkTargetsShape(signed map[string]json.RawMessage, limits Limits) error {
 	if err := member(signed, "targets", &targets); err != nil {
 		return err
 	}
+	if err := checkSignedShape(signed); err != nil {
+		return err
+	}
 	if len(targets) > limits.Targets {
 		return limitRefusal("%d targets, of which at most %d are read", len(targets), limits.Targets)
 	}

@@ -19,12 +19,14 @@ type Target struct {
 	Length      int64             `json:"length"`                // bytes of the manifest or index
 	MediaType   string            `json:"mediaType,omitempty"`   // of the manifest or index, "" when not said
 	Annotations map[string]string `json:"annotations,omitempty"` // what the publisher added
+	Platforms   []string          `json:"platforms,omitempty"`   // that it is for, such as "linux/amd64", sorted; none: not said
 }
 
 // targetCustom is the form of `custom` in our targets (§4.5 leaves it to us).
 type targetCustom struct {
 	MediaType   string            `json:"mediaType,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+	Platforms   []string          `json:"platforms,omitempty"`
 }
 
 // targetOf reads an entry of targets. Entries of other tools may carry another
@@ -38,9 +40,15 @@ func targetOf(file *metadata.TargetFiles) (Target, error) {
 		t.Digest = "sha256:" + hex.EncodeToString(sum)
 	}
 	if file.Custom != nil {
-		var custom targetCustom
+		var custom struct { // platforms apart: another tool's may be of another form
+			MediaType   string            `json:"mediaType"`
+			Annotations map[string]string `json:"annotations"`
+		}
 		if json.Unmarshal(*file.Custom, &custom) == nil {
 			t.MediaType, t.Annotations = custom.MediaType, custom.Annotations
+		}
+		if platforms, err := platformsIn(file.Custom); err == nil {
+			t.Platforms = platforms
 		}
 	}
 	return t, nil
@@ -65,13 +73,16 @@ func (t Target) entry() (*metadata.TargetFiles, error) {
 	if t.MediaType != "" && (len(t.MediaType) > maxMediaType || !mediaTypePattern.MatchString(t.MediaType)) {
 		return nil, shapeRefusal("RFC 6838 §4.2", "%q is no media type", clip(t.MediaType))
 	}
+	if err := checkPlatforms(t.Platforms); err != nil {
+		return nil, err
+	}
 	sum, err := hex.DecodeString(strings.TrimPrefix(t.Digest, "sha256:"))
 	if err != nil {
 		return nil, err
 	}
 	file := &metadata.TargetFiles{Length: t.Length, Hashes: metadata.Hashes{"sha256": sum}}
-	if t.MediaType != "" || len(t.Annotations) > 0 {
-		raw, err := json.Marshal(targetCustom{MediaType: t.MediaType, Annotations: t.Annotations})
+	if t.MediaType != "" || len(t.Annotations) > 0 || len(t.Platforms) > 0 {
+		raw, err := json.Marshal(targetCustom{MediaType: t.MediaType, Annotations: t.Annotations, Platforms: t.Platforms})
 		if err != nil {
 			return nil, err
 		}
@@ -200,7 +211,7 @@ func Diff(old, new *Targets) []Change {
 }
 
 func (t Target) equal(u Target) bool {
-	return t.Digest == u.Digest && t.Length == u.Length && t.MediaType == u.MediaType && maps.Equal(t.Annotations, u.Annotations)
+	return t.Digest == u.Digest && t.Length == u.Length && t.MediaType == u.MediaType && maps.Equal(t.Annotations, u.Annotations) && slices.Equal(t.Platforms, u.Platforms)
 }
 
 // checkTargets holds a targets or signer's file to the profile: every path is of
@@ -224,6 +235,9 @@ func checkTargets(repository, role string, md *Targets) error {
 		target, err := targetOf(file)
 		if err != nil {
 			return refuse(RuleShape, "the target %q: %s", clip(p), detail(err))
+		}
+		if _, err := platformsIn(file.Custom); err != nil {
+			return refuse(RuleOf(err), "the target %q: %s", clip(p), detail(err))
 		}
 		if image.Digest != "" && image.Digest != target.Digest {
 			return refuse(RulePath, "the record %q is of another digest, %s", clip(p), target.Digest)

@@ -62,8 +62,21 @@ var errPlainHTTP = errors.New("plain HTTP is used for loopback registries only u
 // the bytes that came, their length and media type. It returns an error that
 // wraps tuf.ErrNotFound when the registry has none.
 func (c Config) Resolve(ctx context.Context, image tuf.Image) (tuf.Target, error) {
+	target, _, err := c.resolve(ctx, image, false)
+	return target, err
+}
+
+// ResolveToSign does so, and notes which platforms the image is for: what an index
+// lists, or what a manifest's configuration says, which is then read too. Where that
+// cannot be found out, none are noted, and unread says why.
+func (c Config) ResolveToSign(ctx context.Context, image tuf.Image) (target tuf.Target, unread, err error) {
+	return c.resolve(ctx, image, true)
+}
+
+func (c Config) resolve(ctx context.Context, image tuf.Image, platforms bool) (target tuf.Target, unread, err error) {
+	refuse := func(err error) (tuf.Target, error, error) { return tuf.Target{}, nil, err }
 	if err := tuf.CheckRepository(image.Repository); err != nil {
-		return tuf.Target{}, err
+		return refuse(err)
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = time.Minute
@@ -72,29 +85,34 @@ func (c Config) Resolve(ctx context.Context, image tuf.Image) (tuf.Target, error
 	defer cancel()
 	ref, err := c.reference(image)
 	if err != nil {
-		return tuf.Target{}, err
+		return refuse(err)
 	}
 	carrier, err := c.carrier()
 	if err != nil {
-		return tuf.Target{}, err
+		return refuse(err)
 	}
 	descriptor, err := remote.Get(ref, c.options(ctx, carrier)...)
 	if err != nil {
-		return tuf.Target{}, carrier.explain(ref, image, err)
+		return refuse(carrier.explain(ref, image, err))
 	}
 	sum := sha256.Sum256(descriptor.Manifest)
-	target := tuf.Target{
+	target = tuf.Target{
 		Digest:    "sha256:" + hex.EncodeToString(sum[:]),
 		Length:    int64(len(descriptor.Manifest)),
 		MediaType: mediaType(descriptor),
 	}
 	if image.Digest != "" && target.Digest != image.Digest {
-		return tuf.Target{}, fmt.Errorf("%s serves %s under the digest %s", ref.Context().RegistryStr(), target.Digest, image.Digest)
+		return refuse(fmt.Errorf("%s serves %s under the digest %s", ref.Context().RegistryStr(), target.Digest, image.Digest))
 	}
 	if err := signable(image.Repository, target); err != nil {
-		return tuf.Target{}, fmt.Errorf("what %s serves as %s cannot be signed: %w", ref.Context().RegistryStr(), image, err)
+		return refuse(fmt.Errorf("what %s serves as %s cannot be signed: %w", ref.Context().RegistryStr(), image, err))
 	}
-	return target, nil
+	if platforms {
+		if target.Platforms, err = platformsOf(ref.Context(), descriptor.Manifest, target.MediaType, c.options(ctx, carrier)); err != nil {
+			unread = carrier.explain(ref, image, err)
+		}
+	}
+	return target, unread, nil
 }
 
 // signable refuses a target that no targets file could list: people are shown it
@@ -234,6 +252,9 @@ func (g *guard) explain(ref name.Reference, image tuf.Image, err error) error {
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fmt.Errorf("registry %s serves more than %d bytes as the manifest of %s", registry, MaxManifest, image)
+	}
+	if errors.Is(err, errPlatforms) {
+		return err
 	}
 	if errors.Is(err, errPlainHTTP) {
 		return fmt.Errorf("registry %s: %w", registry, errPlainHTTP)

@@ -182,6 +182,9 @@ func aboutTarget(t tuf.Target) string {
 		parts = append(parts, clip(t.MediaType, 100))
 	}
 	parts = append(parts, fmt.Sprintf("%d bytes", t.Length))
+	if len(t.Platforms) > 0 {
+		parts = append(parts, strings.Join(t.Platforms, " "))
+	}
 	if len(t.Annotations) > 0 {
 		parts = append(parts, annotations(t.Annotations))
 	}

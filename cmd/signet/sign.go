@@ -255,7 +255,7 @@ func (a *app) signJobs(ctx context.Context, images []tuf.Image, notes map[string
 // resolveAll asks the registries for images, some at a time. The first that cannot
 // be had, in their order, is the error.
 func (a *app) resolveAll(ctx context.Context, config registry.Config, images []tuf.Image) ([]tuf.Target, error) {
-	targets, errs := make([]tuf.Target, len(images)), make([]error, len(images))
+	targets, unread, errs := make([]tuf.Target, len(images)), make([]error, len(images)), make([]error, len(images))
 	room := make(chan struct{}, 4)
 	var all sync.WaitGroup
 	for i, image := range images {
@@ -265,10 +265,15 @@ func (a *app) resolveAll(ctx context.Context, config registry.Config, images []t
 		all.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
-			targets[i], errs[i] = a.resolve(ctx, config, image)
+			targets[i], unread[i], errs[i] = a.resolve(ctx, config, image)
 		})
 	}
 	all.Wait()
+	for i, err := range unread {
+		if err != nil {
+			a.note("%s: no platforms are signed with it, so a policy that asks for one will refuse it: %v", images[i], err)
+		}
+	}
 	return targets, cmp.Or(errs...)
 }
 

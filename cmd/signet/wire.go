@@ -205,15 +205,15 @@ func (a *app) registry(f registryFlags) (registry.Config, error) {
 }
 
 // resolve asks the registry what image is.
-func (a *app) resolve(ctx context.Context, config registry.Config, image tuf.Image) (tuf.Target, error) {
-	target, err := config.Resolve(ctx, image)
+func (a *app) resolve(ctx context.Context, config registry.Config, image tuf.Image) (target tuf.Target, unread, err error) {
+	target, unread, err = config.ResolveToSign(ctx, image)
 	if errors.Is(err, tuf.ErrNotFound) {
-		return target, advise(fmt.Errorf("the registry has no %s: %w", image, tuf.ErrNotFound), "push the image first; signet signs what the registry serves")
+		return target, nil, advise(fmt.Errorf("the registry has no %s: %w", image, tuf.ErrNotFound), "push the image first; signet signs what the registry serves")
 	}
 	if err != nil {
-		return target, fmt.Errorf("ask the registry for %s: %w", image, err)
+		return target, nil, fmt.Errorf("ask the registry for %s: %w", image, err)
 	}
-	return target, nil
+	return target, unread, nil
 }
 
 // yesFlag adds --yes.
