@@ -87,7 +87,7 @@ func (a *app) promote(ctx context.Context, source, destination tuf.Image, notes 
 	if err != nil {
 		return err
 	}
-	decision, err := a.decide(ctx, verifier, source, how)
+	decision, err := a.decide(ctx, verifier, verifier, source, how)
 	if err != nil {
 		return err
 	}

@@ -137,10 +137,17 @@ type answer struct {
 // verify answers for all subjects, in order, and goes on after a refusal, so that
 // one run tells everything. files are those that subjects come from, and unread is
 // what was wrong with others.
-func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefile.File, unread error, flags verifyFlags) error {
+func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefile.File, unread error, flags verifyFlags) (err error) {
 	verifier, err := a.verifier()
 	if err != nil {
 		return err
+	}
+	asks := policy.Verifier(verifier)
+	if len(subjects) > 1 && !flags.firstUse {
+		// Images of one repository share one update, and one answer of its server.
+		watcher := client.NewWatcher(verifier, client.WatchConfig{Refresh: time.Hour, Negative: time.Minute, MaxAnswers: len(subjects)})
+		defer func() { err = errors.Join(err, watcher.Close()) }()
+		asks = watcher
 	}
 	if flags.policy != "" {
 		asked := policyFlags{offline: flags.offline, from: flags.from, registry: flags.registry}
@@ -148,13 +155,13 @@ func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefil
 		if err != nil {
 			return err
 		}
-		if flags.judge, err = a.judge(p, verifier, asked); err != nil {
+		if flags.judge, err = a.judge(p, asks, asked); err != nil {
 			return err
 		}
 	}
 	refused := unread
 	var answers []*answer
-	err = a.decideAll(ctx, verifier, subjects, flags, func(s *subject, answer *answer) error {
+	err = a.decideAll(ctx, verifier, asks, subjects, flags, func(s *subject, answer *answer) error {
 		answers = append(answers, answer)
 		refused = errors.Join(refused, answer.err)
 		a.debug("%s: looked at %s in %s", answer.decision.Image, versions(answer.decision.Versions), answer.took.Round(time.Millisecond))
@@ -187,7 +194,7 @@ func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefil
 
 // decideAll answers for all subjects, several at once, and tells each answer in
 // their order. What is named more than once is asked once.
-func (a *app) decideAll(ctx context.Context, verifier *client.Client, subjects []*subject, flags verifyFlags, tell func(*subject, *answer) error) error {
+func (a *app) decideAll(ctx context.Context, verifier *client.Client, asks policy.Verifier, subjects []*subject, flags verifyFlags, tell func(*subject, *answer) error) error {
 	type asked struct {
 		*answer
 		subject *subject
@@ -214,7 +221,7 @@ func (a *app) decideAll(ctx context.Context, verifier *client.Client, subjects [
 		workers.Go(func() {
 			for q := range work {
 				started := a.now()
-				decision, err := a.decide(ctx, verifier, q.subject.image, flags)
+				decision, err := a.decide(ctx, verifier, asks, q.subject.image, flags)
 				q.answer = &answer{decision, err, a.now().Sub(started)}
 				close(q.done)
 			}
@@ -243,8 +250,8 @@ func (a *app) decideAll(ctx context.Context, verifier *client.Client, subjects [
 	return nil
 }
 
-// decide answers for one image. The decision is never nil.
-func (a *app) decide(ctx context.Context, verifier *client.Client, image tuf.Image, flags verifyFlags) (*client.Decision, error) {
+// decide answers for one image, by what asks. The decision is never nil.
+func (a *app) decide(ctx context.Context, verifier *client.Client, asks policy.Verifier, image tuf.Image, flags verifyFlags) (*client.Decision, error) {
 	undecided := func(err error) (*client.Decision, error) {
 		return &client.Decision{Image: image.String(), Repository: image.Repository, Tag: image.Tag, Signers: []string{},
 			Rule: tuf.RuleOf(err), Reason: sentence(err), Offline: flags.offline}, err
@@ -264,11 +271,11 @@ func (a *app) decide(ctx context.Context, verifier *client.Client, image tuf.Ima
 		if err := a.firstUse(ctx, verifier, image, flags.ca); err != nil {
 			return undecided(err)
 		}
-		if verifier, err = a.verifier(); err != nil {
+		if asks, err = a.verifier(); err != nil {
 			return undecided(err)
 		}
 	}
-	decision, err := verifier.Verify(ctx, image, options)
+	decision, err := asks.Verify(ctx, image, options)
 	if err != nil || !flags.compare {
 		return decision, err
 	}
