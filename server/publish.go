@@ -162,7 +162,7 @@ func (s *Server) try(ctx context.Context, repository string, a *attempt) (*api.P
 		}
 		a.next = next
 		signed, err := s.signFor(ctx, repository, head, a)
-		if errors.Is(err, tuf.ErrConflict) {
+		if errors.Is(err, tuf.ErrConflict) || errors.Is(err, tuf.RuleRollback) { // a role that is not stored yet
 			moved, err := s.recover(ctx, repository, a)
 			if err != nil {
 				return nil, err

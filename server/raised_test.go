@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
 	signerapi "github.com/signet-trust/signet/signer/api"
 	"github.com/signet-trust/signet/test/harness"
 	"github.com/signet-trust/signet/tuf"
@@ -59,5 +61,41 @@ func TestRaisedSignerThatIsAhead(t *testing.T) {
 		if h.Server.RefreshDue(t.Context()) != 1 {
 			t.Error("it is not refreshed")
 		}
+	}
+}
+
+// The publish that added a signer was signed and never committed. Whoever publishes next
+// is told of a conflict, as with any other, once it is there.
+func TestUncommittedSigner(t *testing.T) {
+	h := harness.Start(t)
+	p := h.Publisher(t, app)
+	first := p.First(t)
+	if _, err := p.Client.Publish(t.Context(), app, first...); err != nil {
+		t.Fatal(err)
+	}
+	bob := harness.NewKey(t)
+	file := tuf.NewTargets(1, h.Clock.Now().Add(20*day))
+	if err := tuf.Sign(t.Context(), file, bob); err != nil {
+		t.Fatal(err)
+	}
+	data, err := tuf.Encode(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := bob.Key().ID()
+	p.Targets.Signed.Delegations = &metadata.Delegations{Keys: map[string]*metadata.Key{id: bob.Key().Metadata()}, Roles: []metadata.DelegatedRole{
+		{Name: "bob", KeyIDs: []string{id}, Threshold: 1, Paths: []string{app + ":*", app + ":*@sha256:*"}},
+	}}
+	roles := []tuf.File{p.Next(t), {Role: "bob", Version: 1, Bytes: data}}
+	if _, err := h.Signer.Sign(t.Context(), signerapi.SignRequest{Repository: app, Roots: [][]byte{first[0].Bytes}, Roles: roles}); err != nil {
+		t.Fatal(err)
+	}
+	p.Targets.Signed.Delegations = nil
+	if _, err := p.Client.Publish(t.Context(), app, p.SignTargets(t)); !errors.Is(err, tuf.ErrConflict) {
+		t.Errorf("got %v, expected a conflict", err)
+	}
+	state, err := h.Client(h.AdminToken).State(t.Context(), app)
+	if err != nil || state.Roles["bob"].Version != 1 || state.Roles[tuf.RoleTargets].Version != 2 {
+		t.Errorf("%v, %v", state.Versions(), err)
 	}
 }
