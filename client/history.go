@@ -164,14 +164,33 @@ func (h *historian) publication(ctx context.Context, publication api.Publication
 		h.learn(past)
 	}
 	slices.SortStableFunc(order, func(a, b string) int { return rank(a) - rank(b) })
-	for len(order) > 0 {
-		// A role whose delegator is among those that are yet to come waits for it.
-		i := slices.IndexFunc(order, func(role string) bool {
-			return !slices.ContainsFunc(order, func(other string) bool { return other != role && delegates(pasts[other], role) })
-		})
-		role := order[max(i, 0)]
-		order = slices.DeleteFunc(order, func(other string) bool { return other == role })
-		if err := h.past(pasts[role]); err != nil {
+	delegators := map[string][]string{}
+	for _, role := range order {
+		for _, to := range delegatesTo(pasts[role], order) {
+			if pasts[to] != nil && to != role {
+				delegators[to] = append(delegators[to], role)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	var visit func(role string) error
+	visit = func(role string) error {
+		if seen[role] {
+			return nil // also where they go round in a circle, which no repository has
+		}
+		seen[role] = true
+		for _, delegator := range delegators[role] {
+			if err := visit(delegator); err != nil {
+				return err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return h.past(pasts[role])
+	}
+	for _, role := range order {
+		if err := visit(role); err != nil {
 			return err
 		}
 	}
@@ -189,13 +208,27 @@ func rank(role string) int {
 	return 2
 }
 
-// delegates tells whether p says which keys role has.
-func delegates(p *Past, role string) bool {
-	if p.Root != nil {
-		return role == tuf.RoleTargets
+// delegatesTo lists the roles of which p says by which keys they are signed; of hash
+// bins, which may be billions, those that are among some.
+func delegatesTo(p *Past, among []string) []string {
+	switch {
+	case p.Root != nil:
+		return []string{tuf.RoleTargets}
+	case p.Targets.Signed.Delegations == nil:
+		return nil
 	}
-	_, ok := tuf.SignerKeysOf(p.Targets, role)
-	return ok
+	var names []string
+	for _, role := range p.Targets.Signed.Delegations.Roles {
+		names = append(names, role.Name)
+	}
+	if bins := p.Targets.Signed.Delegations.SuccinctRoles; len(names) == 0 && bins != nil {
+		for _, role := range among {
+			if strings.HasPrefix(role, bins.NamePrefix) && bins.IsDelegatedRole(role) {
+				names = append(names, role)
+			}
+		}
+	}
+	return names
 }
 
 // file decodes one file. It returns nil for one that cannot be had, which is a gap.
