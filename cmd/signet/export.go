@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,27 +43,36 @@ forward: the timestamp is replaced last, so that nobody reads half of it.`,
 			if err != nil {
 				return err
 			}
+			var trouble error
 			for _, name := range names {
-				options, err := a.options(name, false)
-				if err != nil {
-					return err
+				if err := a.export(ctx, verifier, name, dir); err != nil {
+					trouble = errors.Join(trouble, err)
 				}
-				out, err := verifier.Export(ctx, name, dir, options)
-				if err != nil {
-					return err
-				}
-				if len(out.Missing) > 0 {
-					a.note("warning: %s: the server does not have root %v; a machine that knows no later one cannot follow", name, out.Missing)
-				}
-				if err := a.print(out, func(w io.Writer) {
-					fmt.Fprintf(w, "%s: %s in %s (%s)\n", name, plural(out.Files, "file"), out.Folder, versions(out.Versions))
-				}); err != nil {
-					return err
+				if err := ctx.Err(); err != nil {
+					return errors.Join(trouble, err)
 				}
 			}
-			return nil
+			return trouble
 		}),
 	}
+}
+
+// export writes one repository, and prints what.
+func (a *app) export(ctx context.Context, verifier *client.Client, name, dir string) error {
+	options, err := a.options(name, false)
+	if err != nil {
+		return err
+	}
+	out, err := verifier.Export(ctx, name, dir, options)
+	if err != nil {
+		return err
+	}
+	if len(out.Missing) > 0 {
+		a.note("warning: %s: the server does not have root %v; a machine that knows no later one cannot follow", name, out.Missing)
+	}
+	return a.print(out, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s in %s (%s)\n", name, plural(out.Files, "file"), out.Folder, versions(out.Versions))
+	})
 }
 
 // imported is what import prints for one repository.
@@ -100,28 +111,37 @@ then. Without REPO, all repositories in the folder.`,
 			if err != nil {
 				return err
 			}
-			for _, name := range names {
-				view, err := verifier.View(ctx, name, client.Options{From: args[0]})
-				if err != nil {
-					return err
+			var trouble error
+			for _, name := range names { // one that somebody slipped in stands in no other's way
+				if err := a.bringIn(ctx, verifier, name, args[0]); err != nil {
+					trouble = errors.Join(trouble, err)
 				}
-				v := imported{Repository: name, Versions: map[string]int64{}, Expires: stamp(view.Expires), Stale: view.Stale}
-				for _, role := range view.Roles {
-					v.Versions[role.Name] = role.Version
-				}
-				if err := a.print(v, func(w io.Writer) {
-					good := fmt.Sprintf("good until %s (%s)", stamp(view.Expires), until(a.now(), view.Expires))
-					if view.Stale > 0 {
-						good = stale(view.Stale)
-					}
-					fmt.Fprintf(w, "%s: verified and remembered (%s), %s\n", name, versions(v.Versions), good)
-				}); err != nil {
-					return err
+				if err := ctx.Err(); err != nil {
+					return errors.Join(trouble, err)
 				}
 			}
-			return nil
+			return trouble
 		}),
 	}
+}
+
+// bringIn verifies one repository out of a folder, remembers it, and prints what.
+func (a *app) bringIn(ctx context.Context, verifier *client.Client, name, dir string) error {
+	view, err := verifier.View(ctx, name, client.Options{From: dir})
+	if err != nil {
+		return err
+	}
+	v := imported{Repository: name, Versions: map[string]int64{}, Expires: stamp(view.Expires), Stale: view.Stale}
+	for _, role := range view.Roles {
+		v.Versions[role.Name] = role.Version
+	}
+	return a.print(v, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: verified and remembered (%s), good until %s (%s)", name, versions(v.Versions), stamp(view.Expires), until(a.now(), view.Expires))
+		if v.Stale > 0 {
+			fmt.Fprintf(w, ", STALE: what says that it is current expired %s ago", about(time.Duration(v.Stale)))
+		}
+		fmt.Fprintln(w)
+	})
 }
 
 // exported lists the repositories in a folder that export wrote.
