@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -136,6 +137,14 @@ func TestVerifierPlugin(t *testing.T) {
 	publisher.Tag(t, "2.0", push(t, app+":2.0"))
 	publisher.Tag(t, "moved", push(t, app+":moved"))
 	publisher.Publish(t)
+	// Nobody has renewed what this one says since the day before yesterday.
+	before := harness.Start(t)
+	before.Clock.Advance(-48 * time.Hour)
+	stale := before.Publisher(t, host+"/team/stale")
+	stale.Init(t)
+	stale.Tag(t, "1.0", push(t, stale.Repository+":1.0"))
+	stale.Publish(t)
+
 	push(t, app+":moved") // by somebody who can write to the registry
 	push(t, app+":unsigned")
 	push(t, stranger+":1.0")
@@ -149,7 +158,7 @@ func TestVerifierPlugin(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	})
-	install(t, n, publisher, trust)
+	install(t, n, map[*harness.Publisher]*harness.Harness{publisher: trust, stale: before})
 
 	if out, err := n.pull(t, app+":1.0"); err != nil {
 		t.Errorf("signed: %v: %s", err, out)
@@ -169,8 +178,13 @@ func TestVerifierPlugin(t *testing.T) {
 	publisher.Publish(t)
 	n.refused(t, app+":2.0", "nothing is signed under the tag 2.0")
 
+	n.refused(t, stale.Repository+":1.0", "timestamp version 2 expired")
+
+	if out, err := n.ctr(t, "images", "rm", app+":1.0"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	trust.HTTPD.Close()
-	n.refused(t, app+":1.0@"+harness.Digest("never seen"), "")
+	n.refused(t, app+":1.0", "could not find out")
 	t.Run("what the plugin is not asked about", func(t *testing.T) {
 		// ctr --local pulls by itself, and never asks: whoever can run it on a node is root there.
 		if out, err := n.ctr(t, "images", "pull", "--local", "--plain-http", app+":unsigned"); err != nil {
@@ -179,8 +193,9 @@ func TestVerifierPlugin(t *testing.T) {
 	})
 }
 
-// install links signet-guard into the folder of plugins, deciding alone.
-func install(t *testing.T, n *node, publisher *harness.Publisher, trust *harness.Harness) {
+// install links signet-guard into the folder of plugins. It decides alone, and trusts
+// each publisher at a server.
+func install(t *testing.T, n *node, trusted map[*harness.Publisher]*harness.Harness) {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "signet-guard")
@@ -189,13 +204,14 @@ func install(t *testing.T, n *node, publisher *harness.Publisher, trust *harness
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build signet-guard: %v: %s", err, out)
 	}
-	writeFile(t, dir, "ca.pem", string(trust.CA))
-	policy := writeFile(t, dir, "policy.yaml", fmt.Sprintf(`version: 1
-rules:
-  - name: team
-    images: [%q]
-    anchors: [{root-keys: [%s], servers: [%s], ca: ca.pem}]
-`, publisher.Repository, publisher.RootKey.Key().ID(), trust.URL))
+	rules := "version: 1\nrules:\n"
+	for publisher, server := range trusted {
+		name := publisher.RootKey.Key().ID()[:8]
+		ca := writeFile(t, dir, name+".pem", string(server.CA))
+		rules += fmt.Sprintf("  - {name: %q, images: [%q], anchors: [{root-keys: [%q], servers: [%q], ca: %q}]}\n",
+			name, publisher.Repository, publisher.RootKey.Key().ID(), server.URL, filepath.Base(ca))
+	}
+	policy := writeFile(t, dir, "policy.yaml", rules)
 	writeFile(t, dir, "verifier.yaml", fmt.Sprintf("policy: %s\nstate: %s\ntimeout: 15s\n", policy, filepath.Join(dir, "state")))
 	if err := os.Symlink(binary, filepath.Join(n.plugins, "signet")); err != nil {
 		t.Fatal(err)
