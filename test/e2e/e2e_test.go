@@ -28,6 +28,9 @@
 //	setvar VAR FILE           set VAR to the first line of a file, or of stdout
 //	certify CERT KEY UNTIL    a certificate for localhost by an authority of its own, until that date
 //	tamper FILE OLD NEW       change bytes in a file
+//	admit VERDICT PATH NAME [OLD NEW]...
+//	                          send the gate a recorded admission review, with OLD replaced by NEW, and demand
+//	                          allowed, refused, until-allowed or until-refused
 package e2e
 
 import (
@@ -176,6 +179,7 @@ func (b *bench) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"attack":    plain("attack HOW [ARG...]", 1, attackCommand),
 		"setvar":    plain("setvar VAR FILE", 2, setVar),
 		"certify":   plain("certify CERT KEY UNTIL", 3, certify),
+		"admit":     plain("admit VERDICT PATH NAME [OLD NEW]...", 3, admit),
 		"tamper":    plain("tamper FILE OLD NEW", 3, tamper),
 	}
 }
