@@ -81,14 +81,23 @@ func (s *scanner) value(depth int) (any, error) {
 		return s.text()
 	case c == '-' || '0' <= c && c <= '9':
 		return s.number()
-	}
-	for word, value := range map[string]any{"true": true, "false": false, "null": nil} {
-		if len(s.data)-s.at >= len(word) && string(s.data[s.at:s.at+len(word)]) == word {
-			s.at += len(word)
-			return value, nil
-		}
+	case s.word("true"):
+		return true, nil
+	case s.word("false"):
+		return false, nil
+	case s.word("null"):
+		return nil, nil
 	}
 	return nil, errors.New("expected a value")
+}
+
+// word takes a word, if it stands there.
+func (s *scanner) word(word string) bool {
+	if len(s.data)-s.at < len(word) || string(s.data[s.at:s.at+len(word)]) != word {
+		return false
+	}
+	s.at += len(word)
+	return true
 }
 
 func (s *scanner) object(depth int) (any, error) {
