@@ -98,6 +98,18 @@ func (e *Entrance) Handler(doors ...Door) http.Handler {
 	})
 }
 
+// Wait waits until no request is at work, and lets none begin after that.
+func (e *Entrance) Wait(ctx context.Context) error {
+	for range cap(e.work) {
+		select {
+		case e.work <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // enter lets a request through a door, if there is room for it.
 func (e *Entrance) enter(w http.ResponseWriter, r *http.Request, door Door) {
 	refuse := func(status int, why, reason string) {
