@@ -1,4 +1,4 @@
-# Two images with one static binary each and nothing else: no shell, no libc, no
+# Three images with one static binary each and nothing else: no shell, no libc, no
 # package manager. Build with `docker compose build`.
 ARG GO_IMAGE=golang:1.26-bookworm
 
@@ -7,8 +7,8 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-# No cgo: the server and the signer need no card and no C library.
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /out/ ./cmd/signet-server ./cmd/signet-signer \
+# No cgo: none of them needs a card or a C library.
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /out/ ./cmd/signet-server ./cmd/signet-signer ./cmd/signet-guard \
  && mkdir -p /out/data && chmod 700 /out/data
 
 FROM scratch AS server
@@ -29,3 +29,15 @@ VOLUME /var/lib/signet-signer
 ENTRYPOINT ["/signet-signer"]
 CMD ["serve", "--config", "/run/secrets/signer.yaml"]
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=6 CMD ["/signet-signer", "health"]
+
+FROM scratch AS guard
+COPY --from=build /out/signet-guard /signet-guard
+# For trust servers and registries whose certificates are by public authorities.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build --chown=65532:65532 /out/data /var/lib/signet-guard
+USER 65532:65532
+VOLUME /var/lib/signet-guard
+EXPOSE 4460
+ENTRYPOINT ["/signet-guard"]
+CMD ["serve", "--config", "/etc/signet-guard/guard.yaml"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=6 CMD ["/signet-guard", "health"]

@@ -16,10 +16,10 @@ packages:
 packages-demo:
 	@scripts/packages demo
 
-build: packages-demo ## build the three programs into bin/
+build: packages-demo ## build the programs into bin/
 	$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/...
 
-static: ## build the three programs without cgo into bin/static/: verifies everywhere, no YubiKey support
+static: ## build the programs without cgo into bin/static/: verifies everywhere, no YubiKey support
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/static/ ./cmd/...
 
 demo: packages-demo ## the main job for real, then attacks on it

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestPrograms holds the papers to the three programs as they are built.
+// TestPrograms holds the papers to the programs as they are built.
 func TestPrograms(t *testing.T) {
 	dir := programs(t)
 	all := explore(t, dir)
@@ -61,7 +61,7 @@ func typed(line string) [][]string {
 	line, _, _ = strings.Cut(line, " #")
 	for _, piece := range regexp.MustCompile(`\$\(|\)|\||;|&&|&|>`).Split(line, -1) {
 		words := strings.Fields(strings.TrimPrefix(strings.TrimSpace(piece), "$ "))
-		if len(words) > 0 && slices.Contains([]string{"signet", "signet-server", "signet-signer"}, words[0]) {
+		if len(words) > 0 && slices.Contains([]string{"signet", "signet-server", "signet-signer", "signet-guard"}, words[0]) {
 			list = append(list, words)
 		}
 	}

@@ -30,7 +30,7 @@ func checkOptions(t *testing.T, all commands) {
 		}
 		return "<!-- options of " + m[1] + " -->\n" + table + "<!-- end -->"
 	})
-	for _, program := range []string{"signet-server", "signet-signer"} {
+	for _, program := range []string{"signet-server", "signet-signer", "signet-guard"} {
 		if !seen[program] {
 			t.Errorf("docs/configuration.md has no table of the options of %s", program)
 		}
@@ -88,10 +88,12 @@ func checkConfigurations(t *testing.T, dir string) {
 				program, args = "signet-server", []string{"config"}
 			case strings.HasPrefix(first, "# signer.yaml"):
 				program, args = "signet-signer", []string{"identity"} // which then finds no signer: exit 1
+			case strings.HasPrefix(first, "# guard.yaml"):
+				program, args = "signet-guard", []string{"config"}
 			case strings.HasPrefix(first, "# policy.yaml"):
 				program, args = "signet", []string{"policy", "check"}
 			default:
-				t.Errorf("%s: a YAML block without # server.yaml, # signer.yaml or # policy.yaml:\n%s", p.path, b.text)
+				t.Errorf("%s: a YAML block without # server.yaml, # signer.yaml, # guard.yaml or # policy.yaml:\n%s", p.path, b.text)
 				continue
 			}
 			file := filepath.Join(t.TempDir(), "config.yaml")

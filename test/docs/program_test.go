@@ -28,11 +28,11 @@ type flag struct {
 // commands are all commands by path.
 type commands map[string]*command
 
-// programs builds the three programs into a folder.
+// programs builds the programs into a folder.
 func programs(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/signet", "./cmd/signet-server", "./cmd/signet-signer")
+	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/signet", "./cmd/signet-server", "./cmd/signet-signer", "./cmd/signet-guard")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
@@ -68,7 +68,7 @@ func run(t *testing.T, dir, program string, args ...string) (stdout, stderr stri
 func explore(t *testing.T, dir string) commands {
 	t.Helper()
 	all := commands{}
-	for _, program := range []string{"signet", "signet-server", "signet-signer"} {
+	for _, program := range []string{"signet", "signet-server", "signet-signer", "signet-guard"} {
 		all.add(t, dir, program)
 	}
 	all.add(t, dir, "signet man") // hidden: for whoever packages signet
@@ -135,7 +135,7 @@ func (c *command) read() {
 // with the program, and the servers' options in docs/configuration.md.
 func (c *command) shown() string {
 	text, _, _ := strings.Cut(c.help, "\nGlobal Flags:")
-	if c.path == "signet-server" || c.path == "signet-signer" {
+	if c.path == "signet-server" || c.path == "signet-signer" || c.path == "signet-guard" {
 		text, _, _ = strings.Cut(text, "\nFlags:")
 	}
 	text = regexp.MustCompile(`(?m)^\nUse ".* --help" for more information about a command\.$`).ReplaceAllString(text, "")

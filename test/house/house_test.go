@@ -119,6 +119,21 @@ func TestAVerifierLinksLittle(t *testing.T) {
 	}
 }
 
+// TestTheGateLinksLittle: what stands in front of every deploy is one static program,
+// with no database and no cards. (The metrics' library names database/sql, which
+// without a driver is no database.)
+func TestTheGateLinksLittle(t *testing.T) {
+	for _, p := range list(t, []string{"CGO_ENABLED=0"}, "./cmd/signet-guard") {
+		for _, dep := range p.Deps {
+			for _, forbidden := range []string{"modernc.org/", "github.com/lib/pq", "go-piv", "ebfe/scard", "runtime/cgo"} {
+				if strings.Contains(dep, forbidden) {
+					t.Errorf("%s links %s", p.ImportPath, dep)
+				}
+			}
+		}
+	}
+}
+
 func TestOnlyTheYubiKeyPackageNeedsCgo(t *testing.T) {
 	for _, p := range list(t, []string{"CGO_ENABLED=1"}, "./...") {
 		if len(p.CgoFiles) > 0 {

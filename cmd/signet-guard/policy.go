@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/client/registry"
+	"github.com/signet-trust/signet/cmd/internal/policies"
+	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/policy"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// A loader keeps the gate's policy current: it looks for another policy, or other
+// trust anchors, and has the gate use them, or else keeps those from before.
+type loader struct {
+	from     string // a path, or oci://NAME:TAG
+	trust    string // path of trust.json, "" for none
+	state    string // the folder of what was verified
+	registry registry.Config
+	verifier policy.Verifier
+	gate     *guard.Gate
+	log      *slog.Logger
+
+	rules atomic.Pointer[policy.Kubernetes]
+
+	mu      sync.Mutex
+	current *policy.Policy // in use
+	anchors client.Anchors
+	failing bool
+}
+
+// newLoader returns a loader of what two options name.
+func newLoader(from, trust, state, registryCA string, verifier policy.Verifier, gate *guard.Gate, log *slog.Logger) (*loader, error) {
+	l := &loader{from: from, trust: trust, state: state, verifier: verifier, gate: gate, log: log,
+		registry: registry.Config{UserAgent: "signet-guard", Timeout: 30 * time.Second}}
+	if registryCA != "" {
+		var err error
+		if l.registry.CA, err = os.ReadFile(registryCA); err != nil {
+			return nil, fmt.Errorf("the registry's CA: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// isArtifact tells whether the policy comes out of a registry.
+func isArtifact(from string) bool { return strings.HasPrefix(from, policies.Scheme) }
+
+// kubernetes returns what the policy in use says of Kubernetes.
+func (l *loader) kubernetes() *policy.Kubernetes {
+	if rules := l.rules.Load(); rules != nil {
+		return rules
+	}
+	return &policy.Kubernetes{}
+}
+
+// look looks for a newer policy. It returns an error while there is none at all; a
+// newer one that cannot be used is told to the gate.
+func (l *loader) look(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.load(ctx)
+	switch {
+	case err == nil:
+		l.failing = false
+		return nil
+	case l.current != nil && ctx.Err() == nil:
+		l.failing = true
+		l.gate.Keep(err)
+		return nil
+	}
+	return err
+}
+
+func (l *loader) load(ctx context.Context) error {
+	anchors, err := loadAnchors(l.trust)
+	if err != nil {
+		return err
+	}
+	p, err := l.get(ctx, anchors)
+	if err != nil {
+		return err
+	}
+	if !l.failing && reflect.DeepEqual(p, l.current) && reflect.DeepEqual(anchors, l.anchors) {
+		return nil
+	}
+	for _, finding := range p.Lint(time.Now()) {
+		l.log.Warn("the policy has a finding", "severity", finding.Severity, "line", finding.Line, "rule", finding.Rule, "finding", finding.Text)
+	}
+	l.rules.Store(p.Kubernetes())
+	l.gate.Use(policy.New(policy.Config{Policy: p, Verifier: l.verifier, Anchors: anchors}), p.Name)
+	l.current, l.anchors = p, anchors
+	return nil
+}
+
+// get reads the policy. That of an artifact is trusted by the machine's anchors alone:
+// no policy says who may make policies. While no server answers, its last verdict
+// holds until its metadata expires.
+func (l *loader) get(ctx context.Context, anchors client.Anchors) (*policy.Policy, error) {
+	source := policies.Source{
+		Verifier: client.New(client.Config{StateDir: l.state, Anchors: anchors, UserAgent: "signet-guard"}),
+		Registry: l.registry, Cache: filepath.Join(l.state, "policy"),
+	}
+	loaded, err := source.Load(ctx, l.from)
+	if err != nil && isArtifact(l.from) && !tuf.IsRefusal(err) && ctx.Err() == nil {
+		source.Offline = true
+		if held, heldErr := source.Load(ctx, l.from); heldErr == nil {
+			loaded, err = held, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return loaded.Policy, nil
+}
+
+// loadAnchors reads trust.json. One that was named has to be there: without it, rules
+// would refuse what they trusted yesterday.
+func loadAnchors(path string) (client.Anchors, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	return client.LoadAnchors(path)
+}
+
+// run looks again and again until ctx ends. Until there is a policy, it looks more
+// often, and calls first once there is.
+func (l *loader) run(ctx context.Context, every time.Duration, hangup <-chan struct{}, first func()) {
+	const soon = 2 * time.Second // while everything is refused
+	for {
+		err := l.look(ctx)
+		wait := every
+		if err == nil && first != nil {
+			first()
+			first = nil
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			l.log.Error("there is no policy yet: everything is refused", "policy", l.from, "error", err)
+			wait = min(soon, every)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-hangup:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}

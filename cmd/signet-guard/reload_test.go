@@ -1,0 +1,218 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/signet-trust/signet/client"
+)
+
+// get returns what a gate's health listener says.
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+func (r room) ready(t *testing.T, name string) ready {
+	t.Helper()
+	data, err := os.ReadFile(r.path(name + ".ready"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at ready
+	if err := json.Unmarshal(data, &at); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// At SIGHUP the gate takes up what is new, and keeps what works where the new does
+// not; it says so.
+func TestHangup(t *testing.T) {
+	r := newRoom(t)
+	p := r.start(t, "gate", nil, r.args("gate")...)
+	at := r.ready(t, "gate")
+	hangup := func() {
+		t.Helper()
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := allowed(t.Context(), r.client(false), at.URL); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := get(t, at.Health+"/readyz"); status != 200 || !strings.Contains(body, `"status":"ok"`) {
+		t.Errorf("%d: %s", status, body)
+	}
+
+	// A policy that is broken.
+	r.write(t, "policy.yaml", "version: 1\nrules: [what]\n")
+	hangup()
+	eventually(t, "a word on the broken policy", func() bool {
+		_, body := get(t, at.Health+"/readyz")
+		return strings.Contains(body, `"status":"degraded"`) && strings.Contains(body, "policy.yaml:2")
+	})
+	if _, body := get(t, at.Health+"/metrics"); !strings.Contains(body, "signet_guard_policy_stale 1\n") || !strings.Contains(body, `signet_guard_policy_loads_total{result="failed"} 1`) {
+		t.Error("the metrics do not tell")
+	}
+	if err := allowed(t.Context(), r.client(false), at.URL); err != nil {
+		t.Errorf("the policy from before does not decide: %v", err)
+	}
+
+	// The one from before again, and then one that allows nothing.
+	r.write(t, "policy.yaml", aPolicy)
+	hangup()
+	eventually(t, "all well", func() bool {
+		_, body := get(t, at.Health+"/readyz")
+		return strings.Contains(body, `"status":"ok"`)
+	})
+	r.write(t, "policy.yaml", strings.Split(aPolicy, "digests:")[0])
+	hangup()
+	eventually(t, "the new policy", func() bool { return allowed(t.Context(), r.client(false), at.URL) != nil })
+
+	// Another certificate, and another file for the decision log.
+	certificate := r.certify(t)
+	if err := os.Rename(r.path("decisions"), r.path("decisions.1")); err != nil {
+		t.Fatal(err)
+	}
+	hangup()
+	eventually(t, "the new certificate", func() bool {
+		response, err := r.client(false).Get(at.URL + "/v1/decide")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.TLS.PeerCertificates[0].Equal(certificate)
+	})
+	eventually(t, "a new decision log", func() bool {
+		_ = allowed(t.Context(), r.client(false), at.URL) // it is refused
+		data, err := os.ReadFile(r.path("decisions"))
+		return err == nil && strings.Contains(string(data), `"verdict":"deny"`)
+	})
+}
+
+// Authorities of clients are replaced while the gate runs: a client whose authority
+// is gone is not let in again.
+func TestClientAuthorities(t *testing.T) {
+	r := newRoom(t)
+	data, err := os.ReadFile(r.path("cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write(t, "clients.pem", string(data))
+	p := r.start(t, "gate", nil, r.args("gate", "--client-ca", r.path("clients.pem"))...)
+	at := r.ready(t, "gate")
+	if err := allowed(t.Context(), r.client(false), at.URL); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a client without a certificate: %v", err)
+	}
+	client := r.client(false)
+	pair, err := loadPair(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := client.Transport.(*http.Transport)
+	transport.TLSClientConfig.Certificates = pair
+	if err := allowed(t.Context(), client, at.URL); err != nil {
+		t.Errorf("a client with one: %v", err)
+	}
+	other := newRoom(t)
+	if data, err = os.ReadFile(other.path("cert.pem")); err != nil {
+		t.Fatal(err)
+	}
+	r.write(t, "clients.pem", string(data))
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other authority", func() bool {
+		transport.CloseIdleConnections()
+		return allowed(t.Context(), client, at.URL) != nil
+	})
+}
+
+// What has to be given is asked for in words.
+func TestOptions(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		say  string
+	}{
+		"no door":                  {nil, "--doors opens some of containerd"},
+		"an unknown door":          {[]string{"--doors", "window"}, `"window" is no door`},
+		"no policy":                {[]string{"--doors", "decide"}, "--policy says what may run"},
+		"no certificate":           {[]string{"--doors", "decide", "--policy", "p"}, "--tls-cert and --tls-key"},
+		"half of it":               {[]string{"--tls-cert", "c"}, "give both or none"},
+		"no authority":             {[]string{"--client-cert", "decide"}, "--client-cert needs --client-ca"},
+		"an address of none":       {[]string{"--door-listen", "localhost:1"}, "expected DOOR=ADDRESS"},
+		"of a door that is closed": {[]string{"--doors", "decide", "--door-listen", "containerd=localhost:1"}, "does not open containerd"},
+		"too often":                {[]string{"--refresh", "1ms"}, "at least 1s"},
+		"nobody":                   {[]string{"--rate-total", "0"}, "would let nobody ask"},
+		"a log of no kind":         {[]string{"--log-format", "xml"}, "expected text or json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errOut output
+			if status := run(t.Context(), append([]string{"serve"}, test.args...), nil, &out, &errOut); status != 2 || !strings.Contains(errOut.String(), test.say) {
+				t.Errorf("status %d: %s", status, errOut.String())
+			}
+		})
+	}
+	r := newRoom(t)
+	r.write(t, "policy.yaml", "version: 1\nrules: [what]\n")
+	var out, errOut output
+	if status := run(t.Context(), r.args("gate"), nil, &out, &errOut); status != 1 || !strings.Contains(errOut.String(), "policy.yaml:2") {
+		t.Errorf("status %d: %s", status, errOut.String())
+	}
+}
+
+// A gate is degraded once no trust server has answered for long, and not before; it
+// stays ready.
+func TestServersCheck(t *testing.T) {
+	s := client.WatchStats{}
+	check := &serversCheck{stats: func() client.WatchStats { return s }, most: time.Nanosecond}
+	degraded := func(want bool, what string) {
+		t.Helper()
+		check.check()
+		state, text := check.check()
+		if (state != 0) != want {
+			t.Errorf("%s: %d %s", what, state, text)
+		}
+	}
+	degraded(false, "nobody asked yet")
+	s = client.WatchStats{Repositories: 2, Failing: 1, Updates: 4, Troubles: 2}
+	degraded(false, "some fail")
+	s = client.WatchStats{Repositories: 2, Failing: 2, Updates: 8, Troubles: 6}
+	degraded(true, "all fail")
+	s = client.WatchStats{Repositories: 2, Failing: 0, Updates: 10, Troubles: 6}
+	degraded(false, "they answer again")
+}
+
+func TestCertPoolIsTheFile(t *testing.T) {
+	r := newRoom(t)
+	r.write(t, "none.pem", "hello")
+	if _, err := newAuthorities(r.path("none.pem"), nil); err == nil {
+		t.Error("a file without certificates is taken")
+	}
+	a, err := newAuthorities(r.path("cert.pem"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := x509.NewCertPool()
+	want.AddCert(r.certify(t))
+	if !a.current(true).Equal(want) {
+		t.Error("the new authority is not taken up")
+	}
+}
