@@ -31,6 +31,16 @@
 //	admit VERDICT PATH NAME [OLD NEW]...
 //	                          send the gate a recorded admission review, with OLD replaced by NEW, and demand
 //	                          allowed, refused, until-allowed or until-refused
+//	guard start NAME ARG...   signet-guard with NAME.yaml, its state and decisions in NAME; sets $GUARD
+//	guard begin NAME ARG...   the same, which does not get ready yet
+//	guard stop|hangup NAME
+//	readyz N TEXT             wait until its /readyz has the status and says the text
+//	decides N IMAGE TEXT      wait until its door decide answers so
+//	secureregistry CERT KEY   Debian's docker-registry with TLS and basic authentication
+//	containerd                Debian's containerd, for ctr images pull
+//	hosts ARG...              hosts/$REGISTRY/hosts.toml, by signet-guard config containerd
+//	plugin N NAME DIGEST      call plugins/10-images as containerd does; demand the exit status
+//	corrupt DIGEST            flip a byte of what that registry keeps
 package e2e
 
 import (
@@ -120,6 +130,7 @@ func (b *bench) setup(env *testscript.Env) error {
 		"HOME="+filepath.Join(env.WorkDir, "home"),
 		"PATH="+b.bin+string(os.PathListSeparator)+os.Getenv("PATH"),
 		"REGISTRY="+b.registry,
+		"PROGRAMS="+b.bin,
 		"PASS="+filepath.Join(b.keys, "passphrase"),
 		// Nobody's smart card service but the one that a script starts.
 		"PCSCLITE_CSOCK_NAME="+filepath.Join(env.WorkDir, "no-pcscd"),
@@ -141,6 +152,8 @@ type scene struct {
 	ports     map[string]string // by server's name, kept over restarts
 	sticks    *sticks
 	attacker  *attacker
+
+	registryCA string // of a registry that has a certificate of its own
 }
 
 type sceneKey struct{}
@@ -181,6 +194,15 @@ func (b *bench) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"certify":   plain("certify CERT KEY UNTIL", 3, certify),
 		"admit":     plain("admit VERDICT PATH NAME [OLD NEW]...", 3, admit),
 		"tamper":    plain("tamper FILE OLD NEW", 3, tamper),
+
+		"guard":          plain("guard start|begin|stop|hangup NAME [ARG...]", 2, guardCommand),
+		"readyz":         plain("readyz STATUS TEXT", 2, readyz),
+		"decides":        plain("decides STATUS IMAGE TEXT", 3, decides),
+		"secureregistry": plain("secureregistry CERT KEY", 2, secureRegistry),
+		"containerd":     plain("containerd", 0, containerd),
+		"hosts":          plain("hosts [ARG...]", 0, hostsFile),
+		"plugin":         plain("plugin STATUS NAME DIGEST", 3, plugin),
+		"corrupt":        plain("corrupt DIGEST", 1, corrupt),
 	}
 }
 

@@ -3,6 +3,8 @@ package e2e
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -21,7 +24,7 @@ import (
 )
 
 // pushImage pushes an index for two platforms, whose only file holds a text.
-func pushImage(ts *testscript.TestScript, _ *scene, args []string) error {
+func pushImage(ts *testscript.TestScript, s *scene, args []string) error {
 	ref, err := name.ParseReference(args[1], name.Insecure)
 	if err != nil {
 		return err
@@ -34,12 +37,33 @@ func pushImage(ts *testscript.TestScript, _ *scene, args []string) error {
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &platform}})
 	}
-	if err := remote.WriteIndex(ref, index); err != nil {
+	options, err := s.pushOptions()
+	if err != nil {
+		return err
+	}
+	if err := remote.WriteIndex(ref, index, options...); err != nil {
 		return err
 	}
 	digest, err := index.Digest()
 	ts.Setenv(args[0], digest.String())
 	return err
+}
+
+// pushOptions are those for the registry that asks for credentials, where it runs.
+func (s *scene) pushOptions() ([]remote.Option, error) {
+	if s.registryCA == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(s.registryCA)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(data)
+	return []remote.Option{
+		remote.WithTransport(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}),
+		remote.WithAuth(&authn.Basic{Username: registryUser, Password: registryPassword}),
+	}, nil
 }
 
 // pushImages pushes images tagged 1 to N.

@@ -93,6 +93,17 @@ func exists(path string) func() (bool, error) {
 	}
 }
 
+// listening tells whether somebody listens at an address.
+func listening(address string) func() (bool, error) {
+	return func() (bool, error) {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return false, nil
+		}
+		return true, conn.Close()
+	}
+}
+
 // serverCommand starts and stops signet-server. A server that is started again
 // has its address and its data again.
 func serverCommand(ts *testscript.TestScript, s *scene, args []string) error {
