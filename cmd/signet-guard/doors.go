@@ -20,12 +20,10 @@ func doorMakers() []doorMaker {
 		{"containerd", func(g *gate) guard.Door { return containerd.Door(g.Gate) }},
 		{"decide", func(g *gate) guard.Door { return guard.DecideDoor(g.Gate) }},
 		{"kubernetes", func(g *gate) guard.Door {
-			door := kubernetes.New(kubernetes.Config{
+			return kubernetes.New(kubernetes.Config{
 				Gate: g.Gate, Rules: func() kubernetes.Rules { return g.policy.kubernetes() }, Log: g.log,
 				Timeout: time.Duration(g.options.decideWithin),
-			})
-			// The door bounds bodies itself, and answers those that are too large in its own form.
-			return guard.Door{Name: "kubernetes", Paths: []string{"/kubernetes/"}, Handler: door.Handler(), MaxBody: 16 << 20}
+			}).Open()
 		}},
 	}
 }
