@@ -72,6 +72,9 @@ func TestDemands(t *testing.T) {
 		{"all platforms that it has", "    platforms: [linux/amd64, linux/arm64/v8]\n", nil, ""},
 		{"one platform that it lacks", "    platforms: [linux/amd64, linux/s390x]\n", nil, tuf.RulePlatform},
 		{"platforms that nobody said", "    platforms: [linux/amd64]\n", unknown, tuf.RulePlatform},
+		{"any variant of a platform", "    platforms: [linux/arm]\n", func(d *client.Decision) { d.Platforms = []string{"linux/arm/v7"} }, ""},
+		{"another variant", "    platforms: [linux/arm/v6]\n", func(d *client.Decision) { d.Platforms = []string{"linux/arm/v7", "linux/arm"} }, tuf.RulePlatform},
+		{"a platform's beginning", "    platforms: [linux/arm]\n", nil, tuf.RulePlatform},
 		{"an answer that has run out", "", func(d *client.Decision) { d.Expires = &noon }, tuf.RuleExpired},
 	} {
 		t.Run(test.name, func(t *testing.T) {

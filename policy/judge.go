@@ -153,11 +153,17 @@ func judgePlatforms(rule *Rule, d *client.Decision, runsOn string, refuse func(t
 		signed = strings.Join(d.Platforms, ", ") + " are"
 	}
 	for _, one := range demanded {
-		if !slices.ContainsFunc(d.Platforms, func(p string) bool { return samePlatform(p) == one }) {
+		if !slices.ContainsFunc(d.Platforms, func(p string) bool { return covered(samePlatform(p), one) }) {
 			return refuse(tuf.RulePlatform, "platforms", "%s is not signed as an image for %s; %s signed", d.Image, one, signed)
 		}
 	}
 	return nil
+}
+
+// covered tells whether a platform that is signed is the one that is wanted. Where no
+// variant is wanted, any will do.
+func covered(signed, wanted string) bool {
+	return signed == wanted || strings.Count(wanted, "/") == 1 && strings.HasPrefix(signed, wanted+"/")
 }
 
 // samePlatform is the one form of platforms that have two: arm64 is arm64/v8.
