@@ -59,8 +59,6 @@ func (r *reader) rule(node *yaml.Node, path string) *Rule {
 // ruleName is what can stand in logs and as a metric's label.
 var ruleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
-var platform = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`)
-
 func (r *reader) ruleFields(rule *Rule) fields {
 	unreachable := "refuse"
 	return fields{
@@ -96,12 +94,12 @@ func (r *reader) ruleFields(rule *Rule) fields {
 			}
 		},
 		"platforms": func(node *yaml.Node, path string) {
-			r.items(node, path, 64, func(item *yaml.Node, path string) {
+			r.items(node, path, tuf.MaxPlatforms, func(item *yaml.Node, path string) {
 				text, ok := r.text(item, path, "a platform such as linux/amd64")
-				switch {
+				switch err := tuf.CheckPlatform(text); {
 				case !ok:
-				case !platform.MatchString(text):
-					r.fail(item, path, "%q is no platform such as linux/amd64 or linux/arm/v7", clip(text))
+				case err != nil:
+					r.fail(item, path, "%s", detail(err))
 				case slices.Contains(rule.Platforms, samePlatform(text)):
 					r.fail(item, path, "%s stands twice", text)
 				default:

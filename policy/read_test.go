@@ -143,7 +143,7 @@ func TestMistakes(t *testing.T) {
 		{"an age below zero", rule("    max-age: {checked: -1h}\n"), 5, "above zero"},
 		{"an age beyond all", rule("    max-age: {signed: 9999d}\n"), 5, "at most 10 years"},
 		{"an age of nothing", rule("    max-age: {}\n"), 5, "neither checked nor signed"},
-		{"a platform", rule("    platforms: [amd64]\n"), 5, "is no platform"},
+		{"a platform", rule("    platforms: [amd64]\n"), 5, "is not a platform"},
 		{"one platform twice", rule("    platforms: [linux/arm64, linux/arm64/v8]\n"), 5, "stands twice"},
 		{"a mirror of patterns", rule("    mirrors: [{from: mirror.local/*, as: docker.io/**}]\n"), 5, "no other wildcard"},
 		{"a mirror of one and many", rule("    mirrors: [{from: mirror.local/x, as: docker.io/**}]\n"), 5, "both end in /**"},

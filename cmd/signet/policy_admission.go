@@ -62,21 +62,15 @@ func (a *app) admitObject(ctx context.Context, p *policy.Policy, engine *policy.
 		return nil
 	}
 	passed := policyPassed{File: file, Object: name, Namespace: asked.namespace}
-	annotations := map[string]string{}
-	for key, value := range members(metadata["annotations"]) {
-		annotations[key] = text(value)
-	}
-	k := p.Kubernetes()
-	if reason, ok := k.BreakGlass(asked.namespace, annotations); ok {
-		passed.Passes = "break-glass: " + reason
-	}
-	if k.Exempt(asked.namespace) {
-		passed.Passes = "the namespace is exempt"
-	}
-	if passed.Passes != "" {
+	pass := func(why string) error {
+		passed.Passes = why
 		return a.print(passed, func(w io.Writer) {
 			fmt.Fprintf(w, "passes %s in %s: %s\n", passed.Object, passed.Namespace, passed.Passes)
 		})
+	}
+	k := p.Kubernetes()
+	if k.Exempt(asked.namespace) {
+		return pass("the namespace is exempt")
 	}
 	images, err := workload.Images(asked.object)
 	if err != nil {
@@ -98,7 +92,32 @@ func (a *app) admitObject(ctx context.Context, p *policy.Policy, engine *policy.
 			return errors.Join(refused, err)
 		}
 	}
+	if reason, ok := k.BreakGlass(asked.namespace, annotationsOf(asked.object, images)); ok && refused != nil {
+		return pass("although it is refused, by break-glass: " + reason)
+	}
 	return refused
+}
+
+// annotationsOf are an object's own, and those of the pods that it makes.
+func annotationsOf(object map[string]any, images []workload.Image) map[string]string {
+	all := map[string]string{}
+	add := func(holder map[string]any) {
+		for name, value := range members(members(holder["metadata"])["annotations"]) {
+			all[name] = text(value)
+		}
+	}
+	for _, image := range images {
+		if image.Kind != workload.KindContainer {
+			continue
+		}
+		holder := object // the image is at spec/containers/N/image of it
+		for _, step := range image.Key[:len(image.Key)-4] {
+			holder = members(holder[step])
+		}
+		add(holder)
+	}
+	add(object)
+	return all
 }
 
 // readObjects reads the Kubernetes objects of a manifest, or the one of an

@@ -23,7 +23,7 @@ which digest. The trust servers of the policy's anchors are asked.
 
 With --admission, on all images of Kubernetes objects: a manifest, or an
 AdmissionReview that an API server sent. It tells what is exempt, what a break-glass
-annotation lets pass, and which images would be pinned.
+annotation lets pass although it is refused, and which images would be pinned.
 
 Exit status: 0 all may run, 3 one is refused, 1 it could not be found out for one (and
 it is refused), 2 usage, or POLICY is none.`,
