@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,6 +108,11 @@ func (l *loader) load(ctx context.Context) error {
 // no policy says who may make policies. While no server answers, its last verdict
 // holds until its metadata expires.
 func (l *loader) get(ctx context.Context, anchors client.Anchors) (*policy.Policy, error) {
+	// What expired does not count here: never longer means never longer.
+	anchors = slices.Clone(anchors)
+	for i := range anchors {
+		anchors[i].MaxStale = 0
+	}
 	source := policies.Source{
 		Verifier: client.New(client.Config{StateDir: l.state, Anchors: anchors, UserAgent: "signet-guard"}),
 		Registry: l.registry, Cache: filepath.Join(l.state, "policy"),
