@@ -145,63 +145,73 @@ func (n *node) hostsFile(ctx context.Context, registry, file string) {
 		return
 	}
 	n.doors++
-	if last.can("resolve") {
-		n.addf(check, Trouble, "add  capabilities = [\"pull\"]  ahead of the first [host]",
-			"%s lets the registry, %s, say what a tag means when the gate does not", file, last.url)
-		return
-	}
+	open := last.can("resolve")
 	if resolvers == 0 {
 		n.addf(check, OK, "", "nobody in %s may say what a tag means: nothing is pulled by tag", file)
 		return
 	}
-	// containerd goes on to the next after every error and refusal.
+	// containerd goes on to the next after an error, 404 and everything from 400 on, and
+	// gives up at once after a status from 300 to 399, which is how the gate refuses.
 	var down error
-	for _, h := range hosts {
+	final := false
+	for _, h := range hosts[:len(hosts)-1] {
 		if !h.can("resolve") {
 			continue
 		}
-		status, err := n.ask(ctx, &h, registry)
+		status, location, err := n.ask(ctx, &h, registry)
 		switch {
 		case err != nil:
 			down = fmt.Errorf("%s cannot be asked: %w", h.url, err)
+			continue
 		case status/100 == 2:
 			n.addf(check, Trouble, "let only the gate have the capability resolve, and look at its policy: signet policy explain",
 				"%s answered for %s, which nobody has signed", h.url, n.reference(registry))
 			return
-		case status/100 == 3:
+		case status/100 == 3 && location != "":
 			n.addf(check, Trouble, "name the gate itself", "%s answers with a redirect (%d), which containerd follows", h.url, status)
 			return
 		}
+		if final = status/100 == 3; final {
+			break
+		}
 	}
-	if down != nil {
+	const only = "write it anew without --resolve, or add  capabilities = [\"pull\"]  ahead of the first [host]"
+	switch {
+	case final && open:
+		n.addf(check, Warning, only, "an image that nobody has signed is refused, but the registry, %s, says what a tag means while the gate does not answer", last.url)
+	case open && down != nil:
+		n.addf(check, Trouble, only, "%v: the registry, %s, says what a tag means", down, last.url)
+	case open:
+		n.addf(check, Trouble, only, "%s lets the registry, %s, say what a tag means when the gate does not", file, last.url)
+	case down != nil && !final:
 		n.addf(check, Warning, "start the gate, or look at its address and certificate in "+file, "nothing is pulled by tag: %v", down)
-		return
+	default:
+		n.addf(check, OK, "", "an image that nobody has signed is refused")
 	}
-	n.addf(check, OK, "", "an image that nobody has signed is refused; a reference that is a digest already is not asked about")
 }
 
 // ask sends the question that containerd sends for a tag (distribution-spec, "Pulling
 // manifests").
-func (n *node) ask(ctx context.Context, h *host, registry string) (status int, err error) {
+func (n *node) ask(ctx context.Context, h *host, registry string) (status int, location string, err error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: h.skip} // as containerd does
 	for _, file := range h.ca {
 		pem, err := os.ReadFile(file)
 		if err != nil {
-			return 0, err
+			return 0, "", err
 		}
 		if config.RootCAs == nil {
 			if config.RootCAs, err = x509.SystemCertPool(); err != nil {
-				return 0, err
+				return 0, "", err
 			}
 		}
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return 0, fmt.Errorf("%s holds no certificate", file)
+			return 0, "", fmt.Errorf("%s holds no certificate", file)
 		}
 	}
 	for _, pair := range h.client {
 		cert, err := tls.LoadX509KeyPair(pair[0], pair[1])
 		if err != nil {
-			return 0, err
+			return 0, "", err
 		}
 		config.Certificates = append(config.Certificates, cert)
 	}
@@ -212,15 +222,15 @@ func (n *node) ask(ctx context.Context, h *host, registry string) (status int, e
 	target := h.url + "/" + probeRepository + "/manifests/" + n.tag + "?" + url.Values{"ns": {registry}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodHead, target, nil)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	request.Header.Set("User-Agent", "signet-doctor")
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	response.Body.Close()
-	return response.StatusCode, nil
+	return response.StatusCode, response.Header.Get("Location"), nil
 }
 
 // hostFile is a [host] of hosts.toml, and what stands ahead of the first.

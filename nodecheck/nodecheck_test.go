@@ -57,12 +57,15 @@ func TestHosts(t *testing.T) {
 			if r.Method != http.MethodHead || r.URL.Query().Get("ns") != "registry.example.com:5000" || !strings.HasPrefix(r.URL.Path, "/v2/signet-doctor/never-signed/manifests/probe-") {
 				t.Errorf("asked %s %s", r.Method, r.URL)
 			}
+			if status == 302 {
+				w.Header().Set("Location", "https://elsewhere.example/")
+			}
 			w.WriteHeader(status)
 		}))
 		t.Cleanup(s.Close)
 		return s.URL
 	}
-	refuses, lets, redirects, next := gate(403), gate(200), gate(302), gate(404)
+	refuses, final, lets, redirects, next := gate(403), gate(300), gate(200), gate(302), gate(404)
 	const server = "server = \"https://registry.example.com:5000\"\ncapabilities = [\"pull\"]\n"
 	host := func(url, more string) string {
 		return fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n%s", url, more)
@@ -79,6 +82,10 @@ func TestHosts(t *testing.T) {
 		{"a mirror that may resolve is asked when the gate is down", server + host("http://localhost:1", "") + host(lets, ""), Trouble},
 		{"a redirect is followed", server + host(redirects, ""), Trouble},
 		{"the registry may resolve", "server = \"https://registry.example.com:5000\"\n" + host(refuses, ""), Trouble},
+		{"the registry may resolve, and the gate's word is final", "server = \"https://registry.example.com:5000\"\n" + host(final, ""), Warning},
+		{"the registry may resolve, and the gate is down", "server = \"https://registry.example.com:5000\"\n" + host("http://localhost:1", ""), Trouble},
+		{"the gate's word is final", server + host(final, ""), OK},
+		{"the gate's word is final ahead of a mirror", server + host(final, "") + host(lets, ""), OK},
 		{"no server is named", "capabilities = [\"pull\"]\n" + host(refuses, ""), Trouble},
 		{"it is garbled", server + "[host.\n", Trouble},
 		{"a capability that is not known garbles it", server + "[host.\"http://localhost\"]\ncapabilities = [\"all\"]\n", Trouble},
