@@ -80,7 +80,7 @@ func newTransport(ca string, timeouts Timeouts, now func() time.Time) http.Round
 		ResponseHeaderTimeout:  timeouts.Header,
 		DisableCompression:     true, // a small body could become an endless one
 		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConnsPerHost:    8,
+		MaxIdleConnsPerHost:    32,
 		IdleConnTimeout:        30 * time.Second,
 	}
 }

@@ -131,6 +131,11 @@ func (a *Anchor) clone() *Anchor {
 // the configuration allows. It takes a little more than it must, so as not to look
 // for every single one.
 func (w *Watcher) shrink() {
+	if !w.overfull() {
+		return
+	}
+	w.shrinking.Lock() // two at once would take more than they must
+	defer w.shrinking.Unlock()
 	w.mu.RLock()
 	count := len(w.entries)
 	w.mu.RUnlock()
@@ -163,6 +168,12 @@ func (w *Watcher) shrink() {
 	}
 }
 
+func (w *Watcher) overfull() bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return len(w.entries) > w.config.MaxRepositories || w.bytes.Load() > w.config.MaxBytes
+}
+
 // inVain tells whether e was asked about, and nothing was ever found.
 func (e *watched) inVain() bool { return e.failure.Load() != nil && e.held.Load() == nil }
 
@@ -180,10 +191,14 @@ func (w *Watcher) all() []*watched {
 // drop watches e no more. What was verified stays in the state folder.
 func (w *Watcher) drop(e *watched) {
 	w.mu.Lock()
-	if w.entries[e.key] == e {
+	there := w.entries[e.key] == e
+	if there {
 		delete(w.entries, e.key)
 	}
 	w.mu.Unlock()
+	if !there {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.gone = true
