@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,6 +159,24 @@ func TestWatcherRefreshesAhead(t *testing.T) {
 		}, true, false},
 		{"another process verifies first", func(b *bench) { b.repo.sign("1.0", digestOf("two")); b.trusts("1.0", "two") },
 			func(t *testing.T, b *bench, w *Watcher) { b.watched(w, "1.0", "two", Options{}) }, true, false},
+		{"another process has seen more than the server shows now", func(b *bench) {
+			old := b.repo.served()
+			b.repo.sign("1.0", digestOf("two"))
+			b.trusts("1.0", "two")
+			b.repo.serve(old)
+		}, func(t *testing.T, b *bench, w *Watcher) { b.unwatched(w, "1.0", tuf.RuleRollback, Options{}) }, true, false},
+		{"another process sees more while the server is asked", func(b *bench) {
+			var once atomic.Bool
+			b.server.setIntercept(func(rw responseWriter, r *request) bool {
+				if !strings.HasSuffix(r.URL.Path, "timestamp.json") || once.Swap(true) {
+					return false
+				}
+				b.repo.sign("1.0", digestOf("two"))
+				b.trusts("1.0", "two")
+				rw.WriteHeader(http.StatusNotModified) // this answer was on its way all the time
+				return true
+			})
+		}, func(t *testing.T, b *bench, w *Watcher) { b.watched(w, "1.0", "two", Options{}) }, true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)
