@@ -394,7 +394,7 @@ func (c *compromise) doubt(tag TagView) {
 	if !now && len(doubtful.Records) == 0 {
 		return
 	}
-	doubtful.Good = &tuf.Target{Digest: tag.Digest, Length: tag.Length, MediaType: tag.MediaType, Annotations: tag.Annotations}
+	doubtful.Good = &tuf.Target{Digest: tag.Digest, Length: tag.Length, MediaType: tag.MediaType, Annotations: tag.Annotations, Platforms: tag.Platforms}
 	if now {
 		doubtful.Good = c.meant[tag.Signer+"\x00"+tag.Tag]
 	}

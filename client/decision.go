@@ -118,6 +118,7 @@ type TagView struct {
 	Length      int64             `json:"length,omitempty"`
 	MediaType   string            `json:"mediaType,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+	Platforms   []string          `json:"platforms,omitempty"`
 	Signer      string            `json:"signer,omitempty"`
 	Earlier     []string          `json:"earlier,omitempty"` // other digests that are still trusted under the tag
 	Lacking     []string          `json:"lacking,omitempty"` // signers whom the anchor requires, and who do not vouch for Digest: it is not trusted

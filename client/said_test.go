@@ -37,6 +37,10 @@ func TestDecisionTellsWhenItWasSigned(t *testing.T) {
 	if err != nil || d.Signed == nil || !d.Signed.Equal(first) || len(d.Platforms) != 2 {
 		t.Errorf("%+v, %v", d, err)
 	}
+	view, err := b.client().View(t.Context(), appName, Options{})
+	if err != nil || !slices.Equal(view.Tag("2.0").Platforms, request.Tags[0].Target.Platforms) {
+		t.Errorf("%+v, %v", view, err)
+	}
 	b.clock.Add(time.Hour)
 	if _, err := p.Renew(t.Context(), RenewRequest{Repository: appName, Roles: []string{tuf.RoleTargets}, Signers: b.repo.targetsKeys}); err != nil {
 		t.Fatal(err)

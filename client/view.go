@@ -92,7 +92,7 @@ func (v *View) addTag(ctx context.Context, x *Update, tag string, digests []stri
 	}
 	if match != nil {
 		view.Digest, view.Length, view.MediaType = match.Target.Digest, match.Target.Length, match.Target.MediaType
-		view.Annotations, view.Signer = match.Target.Annotations, match.Role
+		view.Annotations, view.Platforms, view.Signer = match.Target.Annotations, match.Target.Platforms, match.Role
 		if view.Lacking, err = x.lacking(ctx, v.Repository, tag, view.Digest); err != nil {
 			return err
 		}

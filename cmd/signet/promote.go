@@ -92,7 +92,7 @@ func (a *app) promote(ctx context.Context, source, destination tuf.Image, notes 
 		return err
 	}
 	a.note("%s", a.explain(decision))
-	target := tuf.Target{Digest: decision.Digest, Length: decision.Length, MediaType: decision.MediaType, Annotations: decision.Annotations}
+	target := tuf.Target{Digest: decision.Digest, Length: decision.Length, MediaType: decision.MediaType, Annotations: decision.Annotations, Platforms: decision.Platforms}
 	for k, v := range notes {
 		if target.Annotations == nil {
 			target.Annotations = map[string]string{}
