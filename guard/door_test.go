@@ -175,7 +175,7 @@ func TestRemote(t *testing.T) {
 		status int
 		body   string
 	}{
-		"yes, with a no in it":   {200, `{"trusted":true,"policy":{"allowed":false}}`},
+		"yes, with a no in it":   {200, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":false}}`},
 		"no, with a yes in it":   {403, `{"trusted":true,"digest":"` + digestA + `","reference":"x","policy":{"allowed":true}}`},
 		"another digest":         {200, `{"trusted":true,"digest":"` + digestB + `","policy":{"allowed":true}}`},
 		"no policy":              {200, `{"trusted":true,"digest":"` + digestA + `"}`},
@@ -183,7 +183,7 @@ func TestRemote(t *testing.T) {
 		"not JSON":               {200, `yes`},
 		"another status":         {201, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":true}}`},
 		"an endless yes":         {200, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":true},"reason":"` + strings.Repeat("x", 2<<20) + `"}`},
-		"a way to somebody else": {302, ``},
+		"a way to somebody else": {307, ``},
 	} {
 		t.Run(name, func(t *testing.T) {
 			liar := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -115,7 +115,7 @@ func TestNamedTests(t *testing.T) {
 	}
 	for _, p := range papers(t) {
 		named := 0
-		for _, m := range regexp.MustCompile(`\b(?:[a-z]+\.)?(?:Test|Fuzz|Example)[A-Z]\w+`).FindAllString(p.text, -1) {
+		for _, m := range regexp.MustCompile(`\b(?:[a-z][a-z-]*\.)?(?:Test|Fuzz|Example)[A-Z]\w+`).FindAllString(p.text, -1) {
 			named++
 			if !functions[m] && !others[m] {
 				t.Errorf("%s names %s, which is no test in the tree", p.path, m)

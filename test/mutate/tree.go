@@ -41,8 +41,8 @@ type verdict struct{ word, by, detail string }
 
 // folders are where the packages of tests are, by the name that tests are given with.
 var folders = map[string]string{
-	"policies": "cmd/internal/policies",
-	"attack":   "test/attack", "conformance": "test/conformance", "crash": "test/crash", "property": "test/property",
+	"policies": "cmd/internal/policies", "containerd": "guard/containerd", "signet-guard": "cmd/signet-guard",
+	"attack": "test/attack", "conformance": "test/conformance", "crash": "test/crash", "property": "test/property",
 	"store": "server/store", "api": "server/api", "yubikey": "keystore/yubikey", "signet": "cmd/signet",
 	"signet-server": "cmd/signet-server", "registry": "client/registry", "card": "test/yubikey/card",
 }

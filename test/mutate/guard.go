@@ -1,0 +1,35 @@
+package main
+
+// gates take away what keeps a gate from saying yes where it should not, and from
+// turning people away.
+func gates() []mutation {
+	const pass, hosts, gap = "gate gone around", "hosts.toml gone around", "gate's restart"
+	return []mutation{
+		{pass, "guard/gate.go", `	case decision == nil || decision.Policy == nil || !decision.Policy.Allowed:`, `	case decision == nil || decision.Policy == nil:`, []string{"guard.TestNoClearAnswerIsARefusal"}, nil},
+		{pass, "guard/gate.go", `		return refused(decision, q, err), err
+	case decision == nil`, `		return decision, err
+	case decision == nil`, []string{"guard.TestNoClearAnswerIsARefusal"}, nil},
+		{pass, "guard/gate.go", `if trouble := recover(); trouble != nil {`, `if trouble := recover(); false {`, []string{"guard.TestNoClearAnswerIsARefusal"}, nil},
+		{pass, "guard/offered.go", `!decision.Trusted || decision.Current {`, `!decision.Trusted || true {`, []string{"guard.TestOffered"}, nil},
+		{pass, "guard/offered.go", `	d.Trusted, d.Reference = false, ""`, `	d.Reference = ""`, []string{"guard.TestOffered"}, nil},
+		{pass, "guard/offered.go", `	image.Digest = q.Offered`, ``, []string{"guard.TestOffered"}, nil},
+		{pass, "guard/remote.go", `	case !d.Policy.Allowed:`, `	case false:`, []string{"guard.TestRemote"}, nil},
+		{pass, "guard/remote.go", `	case q.Offered != "" && d.Trusted && d.Digest != q.Offered:`, `	case false:`, []string{"guard.TestRemote"}, nil},
+		{pass, "guard/remote.go", `return http.ErrUseLastResponse`, `return nil`, []string{"guard.TestRemote"}, nil},
+		{pass, "guard/door.go", `&& !Certified(r) && !unixSocket(r) {`, `&& false {`, []string{"guard.TestCertificates"}, nil},
+		{pass, "guard/decide.go", `		w.WriteHeader(http.StatusForbidden)`, `		w.WriteHeader(http.StatusOK)`, []string{"guard.TestDecideDoor"}, nil},
+		{pass, "guard/log.go", `if !unicode.IsPrint(r) || r == unicode.ReplacementChar {`, `if (!unicode.IsPrint(r) || r == unicode.ReplacementChar) && false {`, []string{"guard.TestTheLogIsOneLine"}, nil},
+		{pass, "cmd/signet-guard/tls.go", `		fresh.ClientCAs = clients.current(false)`, `		fresh.ClientCAs = nil`, []string{"signet-guard.TestClientAuthorities"}, nil},
+		{pass, "cmd/signet-guard/policy.go", `	case l.current != nil && ctx.Err() == nil:`, `	case false:`, []string{"signet-guard.TestHangup"}, nil},
+
+		{hosts, "guard/containerd/answer.go", `const statusRefused = http.StatusMultipleChoices`, `const statusRefused = http.StatusForbidden`, []string{"containerd.TestDoor"}, nil},
+		{hosts, "guard/containerd/door.go", `	case !decision.Trusted:`, `	case false:`, []string{"containerd.TestDoor"}, nil},
+		{hosts, "guard/containerd/door.go", `if err := tuf.CheckRepository(image.Repository); err != nil {`, `if err := tuf.CheckRepository(image.Repository); false {`, []string{"containerd.TestDoor"}, nil},
+		{hosts, "guard/containerd/door.go", `	if len(values["ns"]) != 1 || values["ns"][0] == "" {`, `	if len(values["ns"]) < 1 || values["ns"][0] == "" {`, []string{"containerd.TestDoor"}, nil},
+		{hosts, "guard/containerd/answer.go", `if !unicode.IsPrint(r) || r == unicode.ReplacementChar {`, `if (!unicode.IsPrint(r) || r == unicode.ReplacementChar) && false {`, []string{"containerd.TestDoor"}, nil},
+		{hosts, "guard/containerd/plugin.go", `	if descriptor.Digest != digest {`, `	if false {`, []string{"containerd.TestPlugin"}, nil},
+		{hosts, "guard/containerd/plugin.go", `	case decision.Trusted && decision.Digest != digest:`, `	case false:`, []string{"containerd.TestPlugin"}, nil},
+
+		{gap, "cmd/signet-guard/drain.go", `		closed.Go(func() { settled[i] = s.settle(wait) })`, `		closed.Go(func() { _, settled[i] = s, nil })`, []string{"signet-guard.TestRestartWithoutAGap"}, nil},
+	}
+}
