@@ -14,7 +14,8 @@ import (
 // FuzzReadObject checks the strict reader against encoding/json: what it takes means
 // the same there, so that no byte is read in one way here and in another elsewhere.
 func FuzzReadObject(f *testing.F) {
-	for _, seed := range []string{`{}`, `{"a": [1, -2.5e3, "x\u00e9\n", true, false, null, {}], "b": {"c": ""}}`, `{"a":1,"a":2}`, `{"a": 01}`, `{"a": "\ud800"}`, ` {"a" : [ ] } `, `[1]`} {
+	for _, seed := range []string{`{}`, `{"a": [1, -2.5e3, "x\u00e9\n", true, false, null, {}], "b": {"c": ""}}`, `{"a":1,"a":2}`, `{"a": 01}`, `{"a": "\ud800"}`, ` {"a" : [ ] } `, `[1]`,
+		`{"metadata": {"managedFields": [{"a": "]}\\""}, []], "name": "x"}, "managedFields": {}}`, `{"managedFields": 1, "a": {"managedFields": null}}`, `{"managedFields": [}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -25,10 +26,28 @@ func FuzzReadObject(f *testing.F) {
 		if theirs := decoder.Decode(&want); err == nil && theirs != nil {
 			t.Fatalf("took %q, which encoding/json refuses: %v", in, theirs)
 		}
-		if err == nil && !reflect.DeepEqual(got, want) {
+		if leaveOut(want); err == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q is %v here and %v there", in, got, want)
 		}
 	})
+}
+
+// leaveOut takes the values that are not read out of what encoding/json has read.
+func leaveOut(value any) {
+	switch in := value.(type) {
+	case map[string]any:
+		for name, member := range in {
+			if name == unread {
+				in[name] = nil
+				continue
+			}
+			leaveOut(member)
+		}
+	case []any:
+		for _, element := range in {
+			leaveOut(element)
+		}
+	}
 }
 
 // fuzzWebhook checks that whatever comes is answered, that nothing passes of which an

@@ -11,6 +11,10 @@ import (
 // real object, at some twenty.
 const maxDepth = 100
 
+// unread is the member that nobody here looks at, and that is half of a real object: its
+// value is checked to be JSON, and left out.
+const unread = "managedFields"
+
 // readObject reads one JSON object, as encoding/json would, but strictly: a member
 // that stands twice would mean one thing here and perhaps another to the API server.
 func readObject(data []byte) (map[string]any, error) {
@@ -91,6 +95,35 @@ func (s *scanner) value(depth int) (any, error) {
 	return nil, errors.New("expected a value")
 }
 
+// skip goes past an array or object, whose end is where its brackets are closed.
+func (s *scanner) skip() error {
+	if s.space(); s.word("null") {
+		return nil
+	}
+	start, open, inText := s.at, 0, false
+	for ; s.at < len(s.data); s.at++ {
+		switch c := s.data[s.at]; {
+		case inText && c == '\\':
+			s.at++
+		case c == '"':
+			inText = !inText
+		case inText:
+		case c == '[' || c == '{':
+			open++
+		case c == ']' || c == '}':
+			open--
+		}
+		if open == 0 {
+			break
+		}
+	}
+	s.at = min(s.at+1, len(s.data))
+	if c := s.data[min(start, len(s.data)-1)]; (c != '[' && c != '{') || !json.Valid(s.data[start:s.at]) {
+		return errors.New("expected an array or an object")
+	}
+	return nil
+}
+
 // word takes a word, if it stands there.
 func (s *scanner) word(word string) bool {
 	if len(s.data)-s.at < len(word) || string(s.data[s.at:s.at+len(word)]) != word {
@@ -120,7 +153,12 @@ func (s *scanner) object(depth int) (any, error) {
 		if !s.next(':') {
 			return nil, errors.New("expected a colon")
 		}
-		if object[name], err = s.value(depth + 1); err != nil {
+		if name == unread {
+			object[name], err = nil, s.skip()
+		} else {
+			object[name], err = s.value(depth + 1)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if s.next('}') {
