@@ -198,12 +198,7 @@ func TestVerifierPlugin(t *testing.T) {
 func install(t *testing.T, n *node, trusted map[*harness.Publisher]*harness.Harness) {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "signet-guard")
-	build := exec.Command("go", "build", "-o", binary, "../../cmd/signet-guard")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build signet-guard: %v: %s", err, out)
-	}
+	binary := buildGuard(t, dir)
 	rules := "version: 1\nrules:\n"
 	for publisher, server := range trusted {
 		name := publisher.RootKey.Key().ID()[:8]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -62,6 +63,14 @@ func TestKubernetes(t *testing.T) {
 	t.Run("the manifests go together", func(t *testing.T) {
 		if out, _ := c.must(t, "", "kustomize", "../../deploy/kubernetes"); strings.Contains(out, "WebhookConfiguration") || strings.Count(out, "kind: Certificate\n") != 2 {
 			t.Errorf("kustomize: %s", out)
+		}
+	})
+	t.Run("the configuration in the manifests is what signet-guard takes", func(t *testing.T) {
+		dir := t.TempDir()
+		config := writeFile(t, dir, "guard.yaml", at(t, manifest(t, "config.yaml", "ConfigMap"), "data/guard.yaml").(string))
+		out, err := exec.Command(buildGuard(t, dir), "config", "--config", config).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), `doors: ["kubernetes"]`) {
+			t.Errorf("%v: %s", err, out)
 		}
 	})
 	c.register(t, g.http.URL, g.ca())

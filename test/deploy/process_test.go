@@ -30,6 +30,18 @@ func program(t testing.TB, name string) string {
 	return ""
 }
 
+// buildGuard builds signet-guard as it is shipped.
+func buildGuard(t testing.TB, dir string) string {
+	t.Helper()
+	binary := filepath.Join(dir, "signet-guard")
+	build := exec.Command("go", "build", "-o", binary, "../../cmd/signet-guard")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build signet-guard: %v: %s", err, out)
+	}
+	return binary
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
