@@ -1,0 +1,31 @@
+package main
+
+// kubernetes takes away what the webhooks look at, and what makes each of their
+// answers one that a failurePolicy cannot turn into a yes.
+func kubernetes() []mutation {
+	const around = "admission gone around"
+	return []mutation{
+		{around, "guard/kubernetes/review.go", `a.operation == "UPDATE" && beingDeleted(a.old)`, `beingDeleted(a.object)`, []string{"kubernetes.TestOperations", "kubernetes.TestReviewsThatARealAPIServerSent"}, nil},
+		{around, "guard/kubernetes/review.go", `	if a.operation != "UPDATE" || a.old == nil`, `	if a.old == nil`, []string{"kubernetes.TestOperations"}, nil},
+		{around, "guard/kubernetes/review.go", `string(image.Kind) + "/" + image.Container`, `image.Container`, []string{"kubernetes.TestOperations"}, nil},
+		{around, "guard/kubernetes/review.go", `		case was == image.Value:`, `		case was != "":`, []string{"kubernetes.TestOperations"}, nil},
+		{around, "guard/kubernetes/review.go", `	case a.object["apiVersion"] != a.apiVersion || a.object["kind"] != a.kind:`, `	case false:`, []string{"kubernetes.TestOperations"}, nil},
+		{around, "guard/kubernetes/review.go", `a.namespace != "" && rules.Exempt(a.namespace)`, `rules.Exempt(a.objectName())`, []string{"kubernetes.TestExemptNamespacesAndWhoAsks"}, nil},
+		{around, "guard/kubernetes/review.go", `		f.err = errUnpinned`, `		f.err = nil`, []string{"kubernetes.TestValidatingDemandsThePin"}, nil},
+		{around, "guard/kubernetes/review.go", `			if trouble := recover(); trouble != nil {`, `			if trouble := recover(); trouble == 0 {`, []string{"kubernetes.TestPanicIsARefusal"}, nil},
+		{around, "guard/kubernetes/decide.go", `	case err == nil && !decision.Allowed():`, `	case false:`, []string{"kubernetes.TestAnAnswerThatIsNoYesIsARefusal"}, nil},
+		{around, "guard/kubernetes/decide.go", `			rulings[image] = ruling{err: errLate}`, `			rulings[image] = ruling{decision: &client.Decision{}}`, []string{"kubernetes.TestTheAnswerComesInTimeWhateverTheGateDoes"}, nil},
+		{around, "guard/kubernetes/decide.go", `			r = ruling{err: errors.New("the gate broke off while it decided")}`, `			r = ruling{decision: &client.Decision{}}`, []string{"kubernetes.TestAnAnswerThatIsNoYesIsARefusal"}, nil},
+		{around, "guard/kubernetes/conclude.go", `		if f.forbidden {`, `		if f.forbidden && len(findings) == 1 {`, []string{"kubernetes.TestARefusalTellsADeveloperAboutEveryImage"}, nil},
+		{around, "guard/kubernetes/conclude.go", `		if !ok {`, `		if !ok && reason == "never" {`, []string{"kubernetes.TestBreakGlass", "kubernetes.TestOperations"}, nil},
+		{around, "guard/kubernetes/conclude.go", `		d.config.Gate.BreakGlass(asker, reason)`, ``, []string{"kubernetes.TestBreakGlass"}, nil},
+		{around, "guard/kubernetes/pin.go", `	if err := tuf.CheckDigest(digest); err != nil {`, `	if err := tuf.CheckDigest(digest); err != nil && digest == "" {`, []string{"kubernetes.TestADigestThatIsNoneIsNotWritten"}, nil},
+		{around, "guard/kubernetes/json.go", `		if _, ok := object[name]; ok {`, `		if _, ok := object[name]; ok && depth < 0 {`, []string{"kubernetes.TestBodiesThatAreNotTaken"}, nil},
+		{around, "guard/kubernetes/imagereview.go", `	if len(containers) == 0 {`, `	if false {`, []string{"kubernetes.TestImageReview"}, nil},
+		{around, "guard/kubernetes/provider.go", `	if r.err != nil {`, `	if false {`, []string{"kubernetes.TestProvider"}, nil},
+		{around, "workload/images.go", `		{"ephemeralContainers", KindEphemeral},`, ``, []string{"workload.TestImagesOfEveryKind", "kubernetes.TestOperations"}, nil},
+		{around, "workload/images.go", `		if source.value == nil {`, `		if source.value != 0 {`, []string{"workload.TestImagesOfEveryKind", "kubernetes.TestOperations"}, nil},
+		{around, "workload/images.go", `		if list.kind == KindContainer && len(containers) == 0 {`, `		if false {`, []string{"workload.TestAMalformedObjectIsAnErrorThatNamesThePlace"}, nil},
+		{around, "workload/images.go", `	if names[name] {`, `	if false {`, []string{"workload.TestAMalformedObjectIsAnErrorThatNamesThePlace"}, nil},
+	}
+}
