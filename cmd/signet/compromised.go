@@ -113,7 +113,7 @@ that is gone is told by its ID.`,
 			}
 		}
 		for _, failed := range result.Failed {
-			trouble = errors.Join(trouble, fmt.Errorf("%s could not be looked at: %s", failed.Repository, failed.Error))
+			trouble = errors.Join(trouble, advise(fmt.Errorf("%s could not be looked at: %s", failed.Repository, afterName(failed)), "%s", failed.Hint))
 		}
 		if f.guided {
 			return errors.Join(a.guide(ctx, ring, result, f), trouble)

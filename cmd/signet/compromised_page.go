@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/cmd/internal/program"
 )
 
@@ -27,7 +26,7 @@ func writeCompromisedPage(path string, result *compromisedResult) error {
 		"gap":      gapText,
 		"yes":      yesNo,
 		"left":     nothingLeft,
-		"doubtful": func(c *client.Compromise) int { return len(c.Doubtful) },
+		"why":      afterName,
 	}).Parse(compromisedPage)
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func (a *app) printCompromised(w io.Writer, result *compromisedResult, guided bo
 		}
 	}
 	for _, failed := range result.Failed {
-		fmt.Fprintf(w, "\nnot looked at: %s: %s\n", failed.Repository, failed.Error)
+		fmt.Fprintf(w, "\nNOT looked at: %s: %s\n", failed.Repository, afterName(failed))
 	}
 	if len(result.Plan) == 0 || guided {
 		if len(result.Plan) == 0 && len(result.Repositories) > 0 {
@@ -95,6 +95,12 @@ func canForge(c *client.Compromise) []string {
 		lines = append(lines, "no role trusts the key now: who has it can forge nothing")
 	}
 	return lines
+}
+
+// afterName is why a repository could not be looked at, without its name, which most
+// errors start with.
+func afterName(failed *outcome) string {
+	return strings.TrimPrefix(failed.Error, failed.Repository+": ")
 }
 
 func standing(s client.SignedTarget) string {
