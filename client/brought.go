@@ -18,6 +18,7 @@ type BroughtKey struct {
 	Time      time.Time `json:"time"`
 	Token     string    `json:"token"`
 	All       bool      `json:"all"` // the role has no key but such ones
+	New       bool      `json:"new"` // the role itself is a signer of which nobody else ever said that there is one
 }
 
 // A listing is a key of a role.
@@ -88,6 +89,7 @@ func (c *compromise) left(view *View) []BroughtKey {
 		for _, key := range role.Keys {
 			if let(key) {
 				brought := *c.let[listing{role.Name, key.ID}]
+				brought.New = c.isNew(role.Delegator, role.Name)
 				brought.All = !slices.ContainsFunc(role.Keys, func(key KeyView) bool { return !let(key) })
 				list = append(list, brought)
 			}
@@ -99,8 +101,8 @@ func (c *compromise) left(view *View) []BroughtKey {
 	return list
 }
 
-// Left tells whether a signer has no key but such as the compromised one let in, so
-// that the signer itself is what the thief left behind. Without Since nobody can tell.
+// Left tells whether a signer is what the thief left behind: nobody else ever let it
+// in, and it has no other key. Without Since nobody can tell.
 func (c *Compromise) Left(role string) bool {
-	return c.Since != nil && slices.ContainsFunc(c.Brought, func(b BroughtKey) bool { return b.Role == role && b.All && !tuf.IsTopLevel(role) })
+	return c.Since != nil && slices.ContainsFunc(c.Brought, func(b BroughtKey) bool { return b.Role == role && b.All && b.New })
 }

@@ -41,9 +41,15 @@ type Compromise struct {
 	Changed []ChangedTarget `json:"changed"`
 	// Brought are keys of roles that the key alone let in from Since on.
 	Brought []BroughtKey `json:"brought"`
+	// Signers are those that were there before, and that are no more, or are as they
+	// are, because the key alone said so from Since on.
+	Signers []ChangedSigner `json:"signers"`
 	// Doubtful are the tags that mean something now for which nobody vouched from
 	// Since on but the key, and keys of Brought, and what each meant before.
 	Doubtful []DoubtfulTag `json:"doubtful"`
+	// Withdrawn are the tags that the key alone withdrew from Since on, and that mean
+	// nothing now.
+	Withdrawn []WithdrawnTag `json:"withdrawn"`
 	// Files and Gaps say how much of the past was there to be read.
 	Files int   `json:"files"`
 	Gaps  []Gap `json:"gaps"`
@@ -125,9 +131,9 @@ type DoubtfulTag struct {
 func (p *Publisher) Compromised(ctx context.Context, r CompromiseRequest) (*Compromise, error) {
 	r.Since = r.Since.Truncate(time.Second) // servers keep whole seconds
 	c := &compromise{request: r, vouched: map[signedPair]*SignedTarget{}, brought: map[signedPair]map[string]bringing{}, meant: map[string]*tuf.Target{}, open: map[string]*TrustedTime{},
-		let: map[listing]*BroughtKey{}, thief: map[string]bool{r.KeyID: true}}
+		let: map[listing]*BroughtKey{}, thief: map[string]bool{r.KeyID: true}, granted: map[grantName]*grant{}, latest: map[string]*tuf.Targets{}, gone: map[string]WithdrawnTag{}}
 	c.report = &Compromise{Repository: r.Repository, KeyID: r.KeyID, Roles: []CompromisedRole{}, Trusted: []TrustedTime{}, Signed: []SignedTarget{},
-		Metadata: []SignedVersion{}, Changed: []ChangedTarget{}, Brought: []BroughtKey{}, Doubtful: []DoubtfulTag{}}
+		Metadata: []SignedVersion{}, Changed: []ChangedTarget{}, Brought: []BroughtKey{}, Signers: []ChangedSigner{}, Doubtful: []DoubtfulTag{}, Withdrawn: []WithdrawnTag{}}
 	if !r.Since.IsZero() {
 		since := r.Since.UTC()
 		c.report.Since = &since
@@ -164,6 +170,9 @@ type compromise struct {
 	open    map[string]*TrustedTime            // where the key is trusted so far, by role
 	let     map[listing]*BroughtKey            // the keys that the one in question let in, and that are there so far
 	thief   map[string]bool                    // by ID: the key in question, and those that it let in
+	granted map[grantName]*grant               // the signers that the thief made, or changed
+	latest  map[string]*tuf.Targets            // the last proven file of each role
+	gone    map[string]WithdrawnTag            // tags that the thief alone withdrew, by role and tag
 	files   int
 }
 
@@ -179,10 +188,12 @@ func (c *compromise) past(past *Past) error {
 	by := slices.Contains(past.Signers, c.request.KeyID)
 	if past.Proven {
 		c.bring(past)
+		c.grants(past)
 	}
 	if past.Root != nil {
-		c.trust(past, tuf.RoleRoot, tuf.RoleKeysOf(past.Root, tuf.RoleRoot))
-		c.trust(past, tuf.RoleTargets, tuf.RoleKeysOf(past.Root, tuf.RoleTargets))
+		for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
+			c.trust(past, role, tuf.RoleKeysOf(past.Root, role))
+		}
 		if by {
 			c.metadata(past)
 		}
@@ -262,6 +273,7 @@ func (c *compromise) targets(past *Past, by bool) {
 				c.meant[key] = change.Old
 			}
 		}
+		c.withdraws(past, key, tag, after, late)
 		if late {
 			c.report.Changed = append(c.report.Changed, ChangedTarget{Tag: tag, Before: before, After: after,
 				Role: past.Role, Version: past.Version, Time: past.Time, Token: past.Token, ByKey: by})
@@ -364,7 +376,7 @@ func (c *compromise) now(view *View) {
 		}
 		return strings.Compare(a.Tag+"\x00"+a.Digest, b.Tag+"\x00"+b.Digest)
 	})
-	c.report.Brought = c.left(view)
+	c.report.Brought, c.report.Signers, c.report.Withdrawn = c.left(view), c.changed(view), c.stillGone(view)
 	for _, tag := range view.Tags {
 		c.doubt(tag)
 	}
