@@ -26,6 +26,7 @@ type compromisedFlags struct {
 	with         string
 	keys         []string
 	keepOnline   bool
+	keepSigners  bool
 	expires      lifeFlag
 }
 
@@ -75,9 +76,10 @@ that is gone is told by its ID.`,
 	flags.StringArrayVar(&f.repositories, "repository", nil, "look at this `REPO` or pattern only (may be given several times)")
 	flags.StringVar(&f.html, "html", "", "write the report as a page into this `file`, too")
 	flags.BoolVar(&f.guided, "guided", false, "go through the plan, and ask before each step")
-	flags.StringVar(&f.with, "with", "", "the `KEY` that comes in place of the compromised one, for --guided")
+	flags.StringVar(&f.with, "with", "", "the `KEY` that comes in place of the compromised one, for --guided (not for an online key: the server's signer makes these)")
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this `KEY` in a guided run (may be given several times; default: those at hand)")
 	flags.BoolVar(&f.keepOnline, "keep-online-keys", false, "leave the server's online keys as they are in a guided run, which then takes no root key")
+	flags.BoolVar(&f.keepSigners, "keep-signers", false, "confirm a guided run although signers that were there before are as the key alone made them: you have looked at them")
 	f.expires.add(cmd)
 	a.secretFlags(cmd)
 	a.yesFlag(cmd)
@@ -85,9 +87,6 @@ that is gone is told by its ID.`,
 		since, err := parseSince(f.since, a.now())
 		if err != nil {
 			return err
-		}
-		if f.guided && f.with == "" {
-			return advise(usagef("--guided puts another key in place of the compromised one: say which, --with KEY"), "signet key generate makes one")
 		}
 		if !f.guided && f.with != "" {
 			return usagef("--with is for --guided")
@@ -100,6 +99,9 @@ that is gone is told by its ID.`,
 		result, err := a.compromised(ctx, ring, args[0], since, f)
 		if err != nil {
 			return err
+		}
+		if f.guided && f.with == "" && result.takesKey() {
+			return advise(usagef("--guided puts another key in place of the compromised one: say which, --with KEY"), "signet key generate makes one")
 		}
 		var trouble error
 		if f.html != "" {
@@ -291,81 +293,4 @@ func (r *keyring) stolenKey(ctx context.Context, what string) (string, error) {
 		return "", advise(err, "a key that is on no machine of yours is named by its ID, which signet inspect REPO shows, or by a file with its public half")
 	}
 	return "", err
-}
-
-// trusts tells whether a role is one of those that trust the key itself.
-func trusts(c *client.Compromise, role string) bool {
-	return slices.ContainsFunc(c.Roles, func(r client.CompromisedRole) bool { return r.Role == role })
-}
-
-// broughtTo lists the IDs of the keys that the key let into a role.
-func broughtTo(c *client.Compromise, role string) []string {
-	var ids []string
-	for _, b := range c.Brought {
-		if b.Role == role {
-			ids = append(ids, b.KeyID)
-		}
-	}
-	return ids
-}
-
-// planFor lists the commands that mend one repository, in their order.
-func planFor(c *client.Compromise) []planned {
-	var plan []planned
-	add := func(why, format string, args ...any) {
-		plan = append(plan, planned{c.Repository, fmt.Sprintf(format, args...), why})
-	}
-	id, root := c.KeyID[:min(12, len(c.KeyID))], ""
-	for _, role := range c.Roles {
-		if role.Role == tuf.RoleRoot {
-			root = " --root-key NEWKEY"
-			for _, other := range role.Others {
-				root += " --root-key " + other
-			}
-			root += fmt.Sprintf(" --threshold %d", role.Threshold)
-		}
-		remove := " --remove " + id
-		for _, key := range broughtTo(c, role.Role) {
-			remove += fmt.Sprintf(" --remove %.12s", key)
-		}
-		add(fmt.Sprintf("%s trusts the key", role.Role), "signet rotate %s %s%s --add NEWKEY", c.Repository, word(role.Role), remove)
-	}
-	done := map[string]bool{}
-	for _, b := range c.Brought {
-		switch {
-		case done[b.Role] || trusts(c, b.Role):
-		case b.All && !tuf.IsTopLevel(b.Role):
-			add("only the key let this signer in; unless you know whose it is", "signet signer remove %s %s", c.Repository, word(b.Role))
-		default:
-			remove := ""
-			for _, key := range broughtTo(c, b.Role) {
-				remove += fmt.Sprintf(" --remove %.12s", key)
-			}
-			add("only the key let these keys in; unless you know whose they are", "signet rotate %s %s%s", c.Repository, word(b.Role), remove)
-		}
-		done[b.Role] = true
-	}
-	for _, tag := range c.Doubtful {
-		image := c.Repository + ":" + tag.Tag
-		switch {
-		case c.Left(tag.Role): // it goes with the signer
-			continue
-		case tag.Good == nil:
-			add("it meant nothing before", "signet revoke %s", image)
-			continue
-		case tag.Good.Digest != tag.Digest:
-			add("what it meant before", "signet sign %s@%s --as %s", image, tag.Good.Digest, word(tag.Role))
-			add("only the key vouched for it", "signet revoke %s@%s", image, tag.Digest)
-		}
-		for _, digest := range tag.Records {
-			add("only the key vouched for it", "signet revoke %s@%s", image, digest)
-		}
-	}
-	if len(plan) > 0 {
-		add("takes root keys; only for a thief who had the server, too, and may have run versions ahead", "signet rotate %s snapshot timestamp", c.Repository)
-	}
-	if root != "" {
-		add("on every machine that pins the key, for the names that it pins it for; NEWKEY is a whole key ID, or a file", "signet trust add %s%s --server URL --replace", c.Repository, root)
-	}
-	return plan
 }

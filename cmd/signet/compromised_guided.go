@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -43,22 +42,12 @@ type guide struct {
 // targets, fresh online keys, and in the end a verifier who has seen nothing yet.
 // What is done already is not in the plan, so a run that is started again goes on.
 func (a *app) guide(ctx context.Context, ring *keyring, result *compromisedResult, f compromisedFlags) error {
-	with, err := ring.find(ctx, f.with)
-	if err != nil {
-		return fmt.Errorf("--with: %w", err)
-	}
-	if with.ID() == result.KeyID {
-		return usagef("--with %s is the compromised key itself", f.with)
-	}
-	ring.known[with.ID()] = with
-	chain, err := ring.attestation(ctx, with)
-	if err != nil {
-		return err
-	}
-	g := &guide{app: a, ring: ring, flags: f, with: with, chains: map[string][]string{},
+	g := &guide{app: a, ring: ring, flags: f, chains: map[string][]string{},
 		result: &guidedResult{compromisedResult: result, Done: []string{}, Confirmed: []confirmed{}}}
-	if len(chain) > 0 {
-		g.chains[with.ID()] = chain
+	if f.with != "" {
+		if err := g.useKey(ctx); err != nil {
+			return err
+		}
 	}
 	var trouble error
 	for _, c := range result.Repositories {
@@ -78,6 +67,23 @@ func (a *app) guide(ctx context.Context, ring *keyring, result *compromisedResul
 	return trouble
 }
 
+// useKey finds the key that comes in the compromised one's place.
+func (g *guide) useKey(ctx context.Context) error {
+	with, err := g.ring.find(ctx, g.flags.with)
+	if err != nil {
+		return fmt.Errorf("--with: %w", err)
+	}
+	if with.ID() == g.result.KeyID {
+		return usagef("--with %s is the compromised key itself", g.flags.with)
+	}
+	g.with, g.ring.known[with.ID()] = with, with
+	chain, err := g.ring.attestation(ctx, with)
+	if len(chain) > 0 {
+		g.chains[with.ID()] = chain
+	}
+	return err
+}
+
 // say notes what was done.
 func (g *guide) say(format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
@@ -89,12 +95,6 @@ func (g *guide) say(format string, args ...any) error {
 }
 
 func (g *guide) repository(ctx context.Context, c *client.Compromise) error {
-	if len(c.Roles) == 0 && len(c.Doubtful) == 0 && len(swept(c)) == 0 {
-		return nil
-	}
-	if len(c.Gaps) > 0 {
-		g.app.note("%s: the server does not tell all of the past (%s): look at each digest before you agree", c.Repository, plural(len(c.Gaps), "gap"))
-	}
 	life, err := g.flags.expires.life()
 	if err != nil {
 		return err
@@ -103,10 +103,30 @@ func (g *guide) repository(ctx context.Context, c *client.Compromise) error {
 	if err != nil {
 		return err
 	}
+	if len(c.Roles) > 0 || len(c.Doubtful) > 0 || len(swept(c)) > 0 {
+		if err := g.mend(ctx, p, c); err != nil {
+			return err
+		}
+	}
+	g.tell(c)
+	if err := g.undecided(c); err != nil {
+		return err
+	}
+	return g.confirm(ctx, p, c)
+}
+
+// mend goes through the steps that are left.
+func (g *guide) mend(ctx context.Context, p *client.Publisher, c *client.Compromise) error {
+	if len(c.Gaps) > 0 {
+		g.app.note("%s: the server does not tell all of the past (%s): look at each digest before you agree", c.Repository, plural(len(c.Gaps), "gap"))
+	}
 	if err := g.app.may(ctx, p, c.Repository, api.ScopePublish); err != nil {
 		return err
 	}
 	for _, role := range c.Roles {
+		if isOnline(role.Role) {
+			continue // the server's signer makes another
+		}
 		if err := g.replace(ctx, p, c, role.Role); err != nil {
 			return err
 		}
@@ -124,12 +144,40 @@ func (g *guide) repository(ctx context.Context, c *client.Compromise) error {
 			return err
 		}
 	}
-	if !g.flags.keepOnline {
-		if err := g.online(ctx, p, c.Repository); err != nil {
-			return err
+	if g.flags.keepOnline {
+		return nil
+	}
+	return g.online(ctx, p, c.Repository)
+}
+
+// tell says what is for a person to decide: what a thief took away may have been taken
+// away by its owner, for what was in it.
+func (g *guide) tell(c *client.Compromise) {
+	for _, s := range c.Signers {
+		if s.Is == nil || c.Since == nil || g.flags.keepSigners {
+			g.app.note("%s: NOT DONE: the key alone %s; unless that was right: %s", c.Repository, signerDone(c.Repository, s), mendSigner(c, s, held(c, s.Role)))
 		}
 	}
-	return g.confirm(ctx, p, c)
+	for _, tag := range c.Withdrawn {
+		if !c.Left(tag.Role) {
+			g.app.note("%s: NOT DONE: the key alone withdrew %s; unless that was right: %s", c.Repository, clip(tag.Tag, 100), putBack(c, tag))
+		}
+	}
+}
+
+// undecided refuses to confirm what a person has to decide first: what a signer is to
+// be that was there before, and that is as the key alone made it.
+func (g *guide) undecided(c *client.Compromise) error {
+	if c.Since == nil || g.flags.keepSigners {
+		return nil
+	}
+	for _, s := range c.Signers {
+		if s.Is != nil {
+			return advise(fmt.Errorf("nothing is confirmed: the key alone %s; all else is done", signerDone(c.Repository, s)),
+				"to make it what it was: %s; then the same command again. Or, if it is right as it is, the same command with --keep-signers", mendSigner(c, s, held(c, s.Role)))
+		}
+	}
+	return nil
 }
 
 // online has root list fresh online keys, so that a thief who had the server, too, and
@@ -156,7 +204,10 @@ func (g *guide) hand(ctx context.Context) ([]foundKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys = unique(append([]foundKey{g.with}, presentFirst(keys)...))
+	keys = presentFirst(keys)
+	if g.with.Key != nil {
+		keys = unique(append([]foundKey{g.with}, keys...))
+	}
 	slices.SortStableFunc(keys, func(x, y foundKey) int {
 		last := func(k foundKey) int {
 			if k.ID() == g.result.KeyID {
@@ -232,6 +283,9 @@ func (g *guide) sweep(ctx context.Context, p *client.Publisher, c *client.Compro
 	if !slices.ContainsFunc(roles, func(is client.SigningRole) bool { return is.Name == role }) {
 		return nil // it went with the signer above it
 	}
+	if held(c, role) {
+		return nil // it has no other key: for a person to say which it is to have
+	}
 	if c.Left(role) {
 		step, err := p.PrepareRemoveSigner(ctx, client.RemoveSignerRequest{Repository: c.Repository, Name: role, Signers: g.ring.lazy(hand)})
 		if err != nil {
@@ -250,7 +304,7 @@ func (g *guide) sweep(ctx context.Context, p *client.Publisher, c *client.Compro
 func (g *guide) restore(ctx context.Context, p *client.Publisher, c *client.Compromise) error {
 	byRole := map[string][]client.TagTarget{}
 	for _, tag := range c.Doubtful {
-		if tag.Good != nil && tag.Good.Digest != tag.Digest && !c.Left(tag.Role) {
+		if tag.Good != nil && tag.Good.Digest != tag.Digest && !c.Left(tag.Role) && !held(c, tag.Role) {
 			byRole[tag.Role] = append(byRole[tag.Role], client.TagTarget{Tag: tag.Tag, Target: *tag.Good})
 		}
 	}
@@ -301,8 +355,8 @@ func (g *guide) signers(ctx context.Context, p *client.Publisher, name, role str
 func revokes(c *client.Compromise) []client.RevokeRequest {
 	var list []client.RevokeRequest
 	for _, tag := range c.Doubtful {
-		if c.Left(tag.Role) {
-			continue // it went with the signer
+		if c.Left(tag.Role) || held(c, tag.Role) {
+			continue // it went with the signer, or waits for whose it is to be
 		}
 		request := client.RevokeRequest{Repository: c.Repository, Tag: tag.Tag}
 		if tag.Good == nil {
@@ -344,94 +398,4 @@ func (g *guide) revoke(ctx context.Context, p *client.Publisher, request client.
 	}
 	image := tuf.Image{Repository: request.Repository, Tag: request.Tag, Digest: request.Digest}
 	return g.publish(ctx, step, fmt.Sprintf("revoked %s", image))
-}
-
-// confirm asks a verifier who has seen nothing yet, and removes its state.
-func (g *guide) confirm(ctx context.Context, p *client.Publisher, c *client.Compromise) error {
-	dir, err := os.MkdirTemp("", "signet-confirm-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	anchors, err := g.app.anchors()
-	if err != nil {
-		return err
-	}
-	config := g.app.clientConfig(anchors, nil)
-	config.StateDir = dir
-	verifier := client.New(config)
-	view, err := verifier.View(ctx, c.Repository, client.Options{})
-	if err != nil {
-		return fmt.Errorf("a new verifier does not trust what was published: %w", err)
-	}
-	for _, role := range view.Roles {
-		if slices.ContainsFunc(role.Keys, func(key client.KeyView) bool { return key.ID == c.KeyID }) {
-			return fmt.Errorf("%s still trusts the compromised key", clip(role.Name, 100))
-		}
-		if c.Since != nil && slices.ContainsFunc(role.Keys, func(key client.KeyView) bool { return slices.Contains(broughtTo(c, role.Name), key.ID) }) {
-			return fmt.Errorf("%s still trusts a key that the compromised one let in", clip(role.Name, 100))
-		}
-	}
-	var wrong error
-	check := func(image tuf.Image, expected string) {
-		decision, err := verifier.Verify(ctx, image, client.Options{})
-		is := confirmed{Image: image.String(), Expected: expected, Saw: "refused"}
-		switch {
-		case err == nil:
-			is.Saw = decision.Digest
-		case !tuf.IsRefusal(err):
-			is.Saw = sentence(err)
-		}
-		if is.OK = is.Saw == expected; !is.OK {
-			wrong = errors.Join(wrong, fmt.Errorf("a new verifier asked for %s: %s, expected %s", image, is.Saw, expected))
-		}
-		g.result.Confirmed = append(g.result.Confirmed, is)
-	}
-	for _, tag := range c.Doubtful {
-		bad := slices.Clone(tag.Records)
-		if tag.Good == nil || tag.Good.Digest != tag.Digest {
-			bad = append(bad, tag.Digest)
-		}
-		for _, digest := range bad {
-			if digest != "" {
-				check(tuf.Image{Repository: c.Repository, Tag: tag.Tag, Digest: digest}, "refused")
-			}
-		}
-		if tag.Good != nil && tag.Good.Digest != "" && !c.Left(tag.Role) {
-			check(tuf.Image{Repository: c.Repository, Tag: tag.Tag}, tag.Good.Digest)
-		}
-	}
-	const most = 20 // further tags that are asked for, as examples
-	for i, tag := range view.Tags {
-		if i < most && tag.Digest != "" && !slices.ContainsFunc(c.Doubtful, func(d client.DoubtfulTag) bool { return d.Tag == tag.Tag }) {
-			check(tuf.Image{Repository: c.Repository, Tag: tag.Tag}, tag.Digest)
-		}
-	}
-	if wrong != nil {
-		return wrong
-	}
-	if slices.ContainsFunc(c.Roles, func(role client.CompromisedRole) bool { return role.Role == tuf.RoleRoot }) {
-		g.app.note("%s: machines that pin the compromised root key go on pinning it; on each of them, for the names that it pins it for: %s --replace", c.Repository, trustCommand(c.Repository, rootKeys(view), p.Server))
-	}
-	if c.Since == nil && len(c.Brought) > 0 {
-		g.app.note("%s: %s that the key alone let in are there still, since it may well have been right to: signet signer list %s shows them; --since says from when on they go", c.Repository, plural(len(c.Brought), "key"), c.Repository)
-	}
-	if len(c.Gaps) > 0 {
-		return g.say("%s: confirmed by a new verifier: no role trusts %.12s, and what it is known to have forged is refused; the server does not tell all of the past", c.Repository, c.KeyID)
-	}
-	return g.say("%s: confirmed by a new verifier: no role trusts %.12s, what it forged is refused, and what is good verifies", c.Repository, c.KeyID)
-}
-
-// rootKeys are the root keys of a view.
-func rootKeys(view *client.View) tuf.RoleKeys {
-	var root tuf.RoleKeys
-	for _, role := range view.Roles {
-		if role.Name == tuf.RoleRoot {
-			root.Threshold = role.Threshold
-			for _, key := range role.Keys {
-				root.Keys = append(root.Keys, key.Key)
-			}
-		}
-	}
-	return root
 }

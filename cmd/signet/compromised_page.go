@@ -27,6 +27,7 @@ func writeCompromisedPage(path string, result *compromisedResult) error {
 		"yes":      yesNo,
 		"left":     nothingLeft,
 		"why":      afterName,
+		"done":     signerDone,
 	}).Parse(compromisedPage)
 	if err != nil {
 		return err

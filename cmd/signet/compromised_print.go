@@ -33,6 +33,12 @@ func (a *app) printCompromised(w io.Writer, result *compromisedResult, guided bo
 		for _, b := range c.Brought {
 			fmt.Fprintf(w, "  LET IN key %.12s as a key of %s, alone, %s: %s\n", b.KeyID, clip(b.Role, 100), stamp(b.Time), letIn)
 		}
+		for _, s := range c.Signers {
+			fmt.Fprintf(w, "  SIGNER: this key alone %s (%s %d, %s)\n", signerDone(c.Repository, s), clip(s.Delegator, 100), s.Version, stamp(s.Time))
+		}
+		for _, tag := range c.Withdrawn {
+			fmt.Fprintf(w, "  WITHDRAWN: the tag %s means nothing because this key alone withdrew it (%s %d, %s); it meant %s\n", clip(tag.Tag, 100), clip(tag.Role, 100), tag.Version, stamp(tag.Time), tag.Good.Digest)
+		}
 		table(w, func(w io.Writer) {
 			for i, s := range c.Signed {
 				if i == 0 {
@@ -65,7 +71,11 @@ func (a *app) printCompromised(w io.Writer, result *compromisedResult, guided bo
 		}
 		return
 	}
-	fmt.Fprintln(w, "\nwhat to do, in this order (signet compromised ... --guided --with NEWKEY goes through it):")
+	guide := "--guided"
+	if result.takesKey() {
+		guide += " --with NEWKEY"
+	}
+	fmt.Fprintf(w, "\nwhat to do, in this order (signet compromised ... %s goes through it):\n", guide)
 	for _, step := range result.Plan {
 		fmt.Fprintf(w, "  %s\n      # %s\n", step.Command, step.Why)
 	}
@@ -74,12 +84,42 @@ func (a *app) printCompromised(w io.Writer, result *compromisedResult, guided bo
 // letIn is what to think of a key that the compromised one let in.
 const letIn = "unless you know whose it is, a thief left it behind"
 
+// signerDone says in words what the key alone did to a signer that was there before.
+func signerDone(repository string, s client.ChangedSigner) string {
+	name := clip(s.Role, 100)
+	if s.Is == nil {
+		return "took the signer " + name + " away"
+	}
+	var did []string
+	for _, id := range s.Gone {
+		did = append(did, fmt.Sprintf("without its key %.12s", id))
+	}
+	say := func(differ bool, format string, args ...any) {
+		if differ {
+			did = append(did, fmt.Sprintf(format, args...))
+		}
+	}
+	tags := func(terms client.SignerTerms) string {
+		return signerInfo{}.of(repository, terms.Paths, terms.Terminating).tags()
+	}
+	say(tags(s.Was) != tags(*s.Is), "for the tags %s in place of %s", tags(*s.Is), tags(s.Was))
+	say(s.Was.Threshold != s.Is.Threshold, "with a threshold of %d in place of %d", s.Is.Threshold, s.Was.Threshold)
+	say(s.Moved(), "in another place of the order")
+	if len(did) == 0 {
+		did = append(did, "for other paths")
+	}
+	return fmt.Sprintf("left the signer %s %s", name, clip(strings.Join(did, ", "), maxSentence))
+}
+
 // canForge says in words what the key can do in a repository now.
 func canForge(c *client.Compromise) []string {
 	var lines []string
 	for _, role := range c.Roles {
 		what := "any tag, and who the signers are"
 		switch {
+		case isOnline(role.Role):
+			lines = append(lines, fmt.Sprintf("TRUSTED as a key of %s, which makes no digest trusted: who has it can hold back what is new; with the keys of snapshot and timestamp both, run versions ahead, and show old tags to machines that have seen nothing", role.Role))
+			continue
 		case role.Role == "root":
 			what = "every key of the repository, and so everything"
 		case len(role.Paths) > 0:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/tuf"
 )
 
 func aReport(change func(*compromisedResult)) *compromisedResult {
@@ -70,6 +71,9 @@ func TestReportOfStrangers(t *testing.T) {
 		c.Metadata = []client.SignedVersion{{Role: evil, Token: evil, Signers: []string{c.KeyID}}}
 		c.Changed = []client.ChangedTarget{{Tag: evil, Before: evil, After: evil, Role: evil, Token: evil}}
 		c.Brought = []client.BroughtKey{{Role: evil, Delegator: evil, KeyID: evil, Token: evil}}
+		c.Signers = []client.ChangedSigner{{Role: evil, Delegator: evil, Token: evil, Was: client.SignerTerms{Keys: []string{evil}, Paths: []string{evil}}},
+			{Role: evil, Token: evil, Gone: []string{evil}, Was: client.SignerTerms{Keys: []string{evil}, Paths: []string{evil}}, Is: &client.SignerTerms{Paths: []string{"x"}}}}
+		c.Withdrawn = []client.WithdrawnTag{{Tag: evil, Role: evil, Good: tuf.Target{Digest: evil}, Token: evil}}
 		c.Doubtful = []client.DoubtfulTag{{Tag: evil, Digest: evil, Role: evil, Records: []string{evil}}}
 		c.Gaps = []client.Gap{{Role: evil, Why: evil}, {Why: evil}}
 		r.Failed = []*outcome{{Repository: evil, problem: &problem{Error: evil}}}
