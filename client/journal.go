@@ -199,8 +199,9 @@ func (j journal) append(lines []byte) (err error) {
 }
 
 // retryGrace is how far the expiry of a try may be from that of the one before for
-// both to be the same command, given twice.
-const retryGrace = 48 * time.Hour
+// both to be the same command, given twice: a tenth of what the first was to live, so
+// that who comes back after a weekend is not told of another content.
+func retryGrace(e JournalEntry) time.Duration { return max(48*time.Hour, e.Expires.Sub(e.Time)/10) }
 
 // settle compares a draft that will be signed with what was signed here before. A
 // content that differs by a slightly other expiry, and by when it was signed, alone is
@@ -222,7 +223,7 @@ func (j journal) settle(d *draft, repository string, again bool) error {
 	}
 	expires, signed := d.expires(), d.signed()
 	for _, e := range entries {
-		if e.Role != d.role || e.Version != d.version() || e.Expires.Sub(expires).Abs() > retryGrace || e.Expires.IsZero() {
+		if e.Role != d.role || e.Version != d.version() || e.Expires.IsZero() || e.Expires.Sub(expires).Abs() > retryGrace(e) {
 			continue
 		}
 		d.setExpires(e.Expires)
