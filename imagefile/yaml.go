@@ -15,6 +15,9 @@ import (
 // stand for an enormous one.
 const maxNodes = 1 << 20
 
+// maxKeys bounds a mapping.
+const maxKeys = 10000
+
 // documents reads YAML, or JSON, which is YAML as well.
 func documents(data []byte) ([]*yaml.Node, error) {
 	var docs []*yaml.Node
@@ -53,16 +56,18 @@ func checkYAML(n *yaml.Node, depth int, nodes *int) error {
 		return checkYAML(n.Alias, depth+1, nodes)
 	}
 	if n.Kind == yaml.MappingNode {
+		if len(n.Content) > 2*maxKeys {
+			return fmt.Errorf("line %d: more than %d keys", n.Line, maxKeys)
+		}
 		seen := map[string]bool{}
 		for i := 0; i < len(n.Content); i += 2 {
 			key := n.Content[i]
-			if isMerge(key) {
-				continue
-			}
-			if key.Kind != yaml.ScalarNode {
+			switch {
+			case key.Kind != yaml.ScalarNode:
 				return fmt.Errorf("line %d: a key that is not a word", key.Line)
-			}
-			if seen[key.Value] {
+			case key.Style&yaml.TaggedStyle != 0: // !!binary aW1hZ2U= is "image"
+				return fmt.Errorf("line %d: a key with a tag", key.Line)
+			case seen[key.Value]:
 				return fmt.Errorf("line %d: %q stands twice", key.Line, oneLine(key.Value))
 			}
 			seen[key.Value] = true
@@ -207,8 +212,11 @@ func use(data []byte, n *yaml.Node, what string) Use {
 		return Use{Line: n.Line, What: what, Problem: "the image is no text", Advice: "write a reference, such as registry.example.com/team/app:1.0"}
 	}
 	u := Use{Line: n.Line, What: what, Value: n.Value, Image: n.Value, at: place(data, n)}
-	if n.Value == "" || n.ShortTag() == "!!null" {
+	switch {
+	case n.Value == "" || n.ShortTag() == "!!null":
 		u.Image, u.Problem, u.Advice = "", "the image is empty", "write a reference, such as registry.example.com/team/app:1.0"
+	case !isText(n): // a number, or what a tag makes of it, such as !!binary
+		u.Image, u.Problem, u.Advice = "", "the image is no plain text", "write a reference, in quotes if it looks like a number"
 	}
 	return u
 }
