@@ -30,6 +30,11 @@ func TestNothingEscapes(t *testing.T) {
 		{name: "kubectl takes any blank there", file: "a.yaml", data: head + "---\u00a0: &foo\n  " + other},
 		{name: "a field that ends in imageName", file: "a.yaml", data: head + "---\napiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nspec: {imageName: evil}\n"},
 		{name: "a field of images", file: "a.yaml", data: head + "---\napiVersion: example.com/v1\nkind: Cache\nspec: {images: [evil]}\n"},
+
+		{name: "compose pulls before it builds", file: "compose.yaml", options: Options{SkipBuilds: true}, data: "services:\n  a: {image: good}\n  b: {image: evil, build: .}\n"},
+		{name: "compose builds nothing", file: "compose.yaml", options: Options{SkipBuilds: true}, data: "services:\n  a: {image: good}\n  b: {image: evil, build: null}\n"},
+		{name: "a volume whose type is a variable", file: "compose.yaml", data: "services:\n  a:\n    image: good\n    volumes: [{type: \"${T:-image}\", source: evil, target: /x}]\n"},
+		{name: "an image in another guise in compose", file: "compose.yaml", data: "services:\n  a: {image: !!binary ZXZpbA==}\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file, err := Read(c.file, []byte(c.data), c.options)

@@ -55,7 +55,9 @@ func (c *composeReader) service(what string, service *yaml.Node) {
 	built := false
 	switch {
 	case build != nil && c.options.SkipBuilds:
-		built = true
+		// With an image beside it, compose pulls that first, and builds if there is none.
+		policy := get(service, "pull_policy")
+		built = image == nil || policy != nil && policy.Value == "build"
 	case build != nil:
 		c.trouble(build, what, "it is built here rather than pulled", "verify its Dockerfile with -f, and leave it out of this file's check with --skip-builds")
 		built = true
@@ -79,6 +81,10 @@ func (c *composeReader) service(what string, service *yaml.Node) {
 	}
 	for _, volume := range volumes.Content {
 		kind := get(volume, "type")
+		if kind != nil && strings.Contains(kind.Value, "$") {
+			c.trouble(kind, what+".volumes", "the type of a volume depends on variables, and may be image", "give what `docker compose config` prints")
+			continue
+		}
 		if kind == nil || kind.Value != "image" {
 			continue
 		}
