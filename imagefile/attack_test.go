@@ -35,6 +35,13 @@ func TestNothingEscapes(t *testing.T) {
 		{name: "compose builds nothing", file: "compose.yaml", options: Options{SkipBuilds: true}, data: "services:\n  a: {image: good}\n  b: {image: evil, build: null}\n"},
 		{name: "a volume whose type is a variable", file: "compose.yaml", data: "services:\n  a:\n    image: good\n    volumes: [{type: \"${T:-image}\", source: evil, target: /x}]\n"},
 		{name: "an image in another guise in compose", file: "compose.yaml", data: "services:\n  a: {image: !!binary ZXZpbA==}\n"},
+
+		{name: "a later ARG without its variable", file: "Dockerfile", data: "ARG BASE=good\nARG BASE=${NONE}evil\nFROM $BASE\n"},
+		{name: "a frontend by argument", file: "Dockerfile", options: Options{BuildArgs: map[string]string{"BUILDKIT_SYNTAX": "evil"}}, data: "FROM good\n"},
+		{name: "an ONBUILD over two lines", file: "Dockerfile", data: "FROM good\nONBUILD COPY --fr\\\nom=evil / /\n"},
+		{name: "an ONBUILD with a mount", file: "Dockerfile", data: "FROM good\nONBUILD RUN --mount=type=bind,FROM=evil,target=/x true\n"},
+		{name: "a stage of a later name is no stage yet", file: "Dockerfile", data: "FROM good AS one\nFROM evil\nFROM good AS evil\n"},
+		{name: "another escape", file: "Dockerfile", data: "# escape=`\nFROM good\nCOPY --from=`\nevil / /\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file, err := Read(c.file, []byte(c.data), c.options)

@@ -56,6 +56,9 @@ type dockerfile struct {
 // syntax adds the frontend that BuildKit would fetch and run in order to read the
 // file (# syntax=docker/dockerfile:1).
 func (d *dockerfile) syntax() {
+	if image := d.options.BuildArgs["BUILDKIT_SYNTAX"]; image != "" { // it goes before the line
+		d.uses = append(d.uses, Use{Line: 1, What: "BUILDKIT_SYNTAX", Value: image, Image: image, Hidden: true})
+	}
 	image, _, ranges, ok := parser.DetectSyntax(d.data)
 	if !ok {
 		return
@@ -84,9 +87,11 @@ func (d *dockerfile) arguments(args []instructions.ArgCommand) error {
 			if err != nil {
 				return fmt.Errorf("ARG %s: %s", arg.Key, oneLine(err.Error()))
 			}
-			if len(unset) == 0 {
-				d.args[arg.Key] = value
+			if len(unset) > 0 { // nor does an earlier value hold any more
+				delete(d.args, arg.Key)
+				continue
 			}
+			d.args[arg.Key] = value
 		}
 	}
 	return nil
