@@ -74,6 +74,9 @@ type File struct {
 	read   Options
 }
 
+// Bytes are those that were read. They are not to be changed.
+func (f *File) Bytes() []byte { return f.data }
+
 // ErrNothing says that a file names no image. It is an error, since nothing checked
 // must not read as trusted.
 var ErrNothing = errors.New("it names no image, so there is nothing to check")

@@ -177,7 +177,7 @@ func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefil
 	case refused != nil:
 		return refused
 	case flags.files.pin:
-		if err := a.pinFiles(files, subjects, answers); err != nil {
+		if err := a.pinFiles(files, flags.files.paths, subjects, answers); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -203,8 +204,9 @@ type located struct {
 }
 
 // pinFiles writes the digests into the files: all of them are made first, so that
-// one that cannot be pinned leaves the others as they are, too.
-func (a *app) pinFiles(files []*imagefile.File, subjects []*subject, answers []*answer) error {
+// one that cannot be pinned leaves the others as they are, too. paths are what the
+// files were given as, in the same order.
+func (a *app) pinFiles(files []*imagefile.File, paths []string, subjects []*subject, answers []*answer) error {
 	pinned := make([][]byte, len(files))
 	for i, file := range files {
 		digests := make([]string, len(file.Uses))
@@ -221,16 +223,24 @@ func (a *app) pinFiles(files []*imagefile.File, subjects []*subject, answers []*
 		}
 	}
 	for i, file := range files {
-		if file.Name == stdinName {
+		if paths[i] == "-" {
+			continue
+		}
+		if _, err := unchanged(paths[i], file, pinned[i]); err != nil {
+			return fmt.Errorf("no file was written: %w", err)
+		}
+	}
+	for i, file := range files {
+		if paths[i] == "-" {
 			if _, err := a.rawStdout().Write(pinned[i]); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := replaceFile(file.Name, pinned[i]); err != nil {
-			return fmt.Errorf("pin %s: %w", file.Name, err)
+		if err := replaceFile(paths[i], file, pinned[i]); err != nil {
+			return fmt.Errorf("pin %s: %w", paths[i], err)
 		}
-		a.note("%s is pinned", file.Name)
+		a.note("%s is pinned", paths[i])
 	}
 	return nil
 }
@@ -243,9 +253,34 @@ func (a *app) rawStdout() io.Writer {
 	return a.stdout
 }
 
-// replaceFile replaces a file, through links, and leaves its mode.
-func replaceFile(path string, data []byte) error {
-	target, err := filepath.EvalSymlinks(path)
+// unchanged tells where a file is, through links, if it still holds what was read or
+// already what is to be written: verifying takes a while, and somebody may be at work
+// in it.
+func unchanged(path string, file *imagefile.File, pinned []byte) (target string, err error) {
+	target, err = filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Lstat(target)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file that can be written to; give its content to -f -", path)
+	}
+	if err != nil {
+		return "", err
+	}
+	now, err := os.ReadFile(target)
+	switch {
+	case err != nil:
+		return "", err
+	case !bytes.Equal(now, file.Bytes()) && !bytes.Equal(now, pinned):
+		return "", advise(fmt.Errorf("%s was changed by somebody else since it was read", path), "look at it, and run this again")
+	}
+	return target, nil
+}
+
+// replaceFile replaces a file that is unchanged, and leaves its mode.
+func replaceFile(path string, file *imagefile.File, data []byte) error {
+	target, err := unchanged(path, file, data)
 	if err != nil {
 		return err
 	}
