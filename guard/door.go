@@ -33,7 +33,7 @@ type Door struct {
 type Limits struct {
 	Address  float64       // requests a second from one address; default 2,000
 	Total    float64       // requests a second in all; default 20,000
-	Requests int           // at work at once; further ones wait; default 1,024
+	Requests int           // at work at once, a quarter of them of one address; further ones wait; default 1,024
 	Wait     time.Duration // for one request, its body included; default 10 s
 	// Certified are the names of doors that demand a client's certificate.
 	Certified []string
@@ -62,8 +62,16 @@ type Entrance struct {
 	limits  Limits
 	address *limit.Buckets
 	total   *rate.Limiter
-	work    chan struct{}
+	work    *limit.Places
+	large   *limit.Places // for bodies that are
 }
+
+// Bodies of more than largeBody bytes, which grow when they are read, are read a few
+// at once. Real ones are rare: an object has some kilobytes.
+const (
+	largeBody   = 256 << 10
+	largeAtOnce = 4
+)
 
 // NewEntrance returns an entrance to the gate.
 func NewEntrance(g *Gate, limits Limits) *Entrance {
@@ -72,7 +80,8 @@ func NewEntrance(g *Gate, limits Limits) *Entrance {
 	if limits.Total < 0 {
 		total = rate.NewLimiter(rate.Inf, 0)
 	}
-	return &Entrance{gate: g, limits: limits, address: limit.NewBuckets(limits.Address), total: total, work: make(chan struct{}, limits.Requests)}
+	return &Entrance{gate: g, limits: limits, address: limit.NewBuckets(limits.Address), total: total,
+		work: limit.NewPlaces(limits.Requests), large: limit.NewPlaces(largeAtOnce)}
 }
 
 // Handler serves doors. Paths are compared as they were sent: nothing is decoded,
@@ -99,16 +108,7 @@ func (e *Entrance) Handler(doors ...Door) http.Handler {
 }
 
 // Wait waits until no request is at work, and lets none begin after that.
-func (e *Entrance) Wait(ctx context.Context) error {
-	for range cap(e.work) {
-		select {
-		case e.work <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
+func (e *Entrance) Wait(ctx context.Context) error { return e.work.TakeAll(ctx) }
 
 // enter lets a request through a door, if there is room for it.
 func (e *Entrance) enter(w http.ResponseWriter, r *http.Request, door Door) {
@@ -140,21 +140,26 @@ func (e *Entrance) enter(w http.ResponseWriter, r *http.Request, door Door) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), e.limits.Wait)
 	defer cancel()
-	select {
-	case e.work <- struct{}{}:
-		defer func() { <-e.work }()
-	case <-ctx.Done():
-		refuse(http.StatusServiceUnavailable, "busy", "the gate is too busy; ask again in a moment")
-		return
+	most := door.MaxBody
+	if most <= 0 {
+		most = 64 << 10
+	}
+	wanted := []*limit.Places{e.work}
+	if most > largeBody && (r.ContentLength > largeBody || r.ContentLength < 0) {
+		wanted = []*limit.Places{e.large, e.work}
+	}
+	for _, places := range wanted {
+		free, err := places.Take(ctx, address)
+		if err != nil {
+			refuse(http.StatusServiceUnavailable, "busy", "the gate is too busy; ask again in a moment")
+			return
+		}
+		defer free()
 	}
 	r = r.WithContext(ctx)
 	if r.ContentLength != 0 {
 		// A body that never ends must not hold a place; doors see the error.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.limits.Wait))
-		most := door.MaxBody
-		if most <= 0 {
-			most = 64 << 10
-		}
 		r.Body = http.MaxBytesReader(w, r.Body, most)
 	}
 	door.Handler.ServeHTTP(w, r)

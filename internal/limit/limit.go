@@ -3,6 +3,7 @@
 //
 //	Buckets    requests a second, for each address or token
 //	Counts     how much of something each address has at once
+//	Places     work at once: so many in all, a quarter of them of one address
 //	Listener   connections, in all and from one address
 //	Address    how a client is known: an IPv6 client has a whole /64
 package limit

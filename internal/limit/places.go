@@ -1,0 +1,82 @@
+package limit
+
+import (
+	"context"
+	"sync"
+)
+
+// Places are for work at once: so many in all, and a Share of them for one address, so
+// that one that is slow on purpose cannot take every place. Who finds none waits for
+// one: ahead of the places of all, for one of its own.
+type Places struct {
+	all chan struct{}
+
+	mu  sync.Mutex
+	own map[string]*own
+}
+
+// own are the places of one address, and how many have or want one.
+type own struct {
+	places chan struct{}
+	users  int
+}
+
+// NewPlaces returns n places.
+func NewPlaces(n int) *Places {
+	return &Places{all: make(chan struct{}, n), own: map[string]*own{}}
+}
+
+// Take takes a place for address. Loopback ("") has no share of its own.
+func (p *Places) Take(ctx context.Context, address string) (free func(), err error) {
+	leave, err := p.takeOwn(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case p.all <- struct{}{}:
+		return sync.OnceFunc(func() { <-p.all; leave() }), nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+func (p *Places) takeOwn(ctx context.Context, address string) (leave func(), err error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	p.mu.Lock()
+	o := p.own[address]
+	if o == nil {
+		o = &own{places: make(chan struct{}, Share(cap(p.all)))}
+		p.own[address] = o
+	}
+	o.users++
+	p.mu.Unlock()
+	forget := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if o.users--; o.users == 0 {
+			delete(p.own, address)
+		}
+	}
+	select {
+	case o.places <- struct{}{}:
+		return func() { <-o.places; forget() }, nil
+	case <-ctx.Done():
+		forget()
+		return nil, ctx.Err()
+	}
+}
+
+// TakeAll waits until every place is free, and takes them for good.
+func (p *Places) TakeAll(ctx context.Context) error {
+	for range cap(p.all) {
+		select {
+		case p.all <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
