@@ -21,6 +21,7 @@ func TestBodiesThatAreNotTaken(t *testing.T) {
 		{"no content type", "POST", "", good, http.StatusUnsupportedMediaType},
 		{"a form", "POST", "application/x-www-form-urlencoded", good, http.StatusUnsupportedMediaType},
 		{"too large", "POST", "application/json", good + strings.Repeat(" ", maxReview), http.StatusRequestEntityTooLarge},
+		{"more values than any object has", "POST", "application/json", strings.Replace(good, `"uid": "u-1"`, `"uid": "u-1", "x": [`+strings.Repeat(`{"a":1},`, maxValues/2)+`0]`, 1), http.StatusBadRequest},
 		{"empty", "POST", "application/json", "", http.StatusBadRequest},
 		{"two objects", "POST", "application/json", good + good, http.StatusBadRequest},
 		{"a member twice", "POST", "application/json", strings.Replace(good, `"uid": "u-1"`, `"uid": "u-1", "uid": "u-2"`, 1), http.StatusBadRequest},

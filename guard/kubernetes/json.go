@@ -15,6 +15,10 @@ const maxDepth = 100
 // value is checked to be JSON, and left out.
 const unread = "managedFields"
 
+// maxValues is how many values JSON may have. An object has some hundreds; each that is
+// read takes up to forty times the bytes that it was sent in.
+const maxValues = 100_000
+
 // readObject reads one JSON object, as encoding/json would, but strictly: a member
 // that stands twice would mean one thing here and perhaps another to the API server.
 func readObject(data []byte) (map[string]any, error) {
@@ -38,8 +42,9 @@ func readObject(data []byte) (map[string]any, error) {
 
 // A scanner reads JSON (RFC 8259) into maps, slices, strings, json.Number, bool and nil.
 type scanner struct {
-	data []byte
-	at   int
+	data   []byte
+	at     int
+	values int // that were begun
 }
 
 func (s *scanner) space() {
@@ -74,6 +79,9 @@ func (s *scanner) next(c byte) bool {
 func (s *scanner) value(depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("it is nested more than %d deep", maxDepth)
+	}
+	if s.values++; s.values > maxValues {
+		return nil, fmt.Errorf("it has more than %d values", maxValues)
 	}
 	s.space()
 	switch c := s.peek(); {
