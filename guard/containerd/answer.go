@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -20,6 +21,9 @@ const (
 
 // statusRefused ends containerd's search: see the package's comment.
 const statusRefused = http.StatusMultipleChoices
+
+// answerWithin bounds the time to write an answer.
+const answerWithin = 5 * time.Second
 
 // maxReason bounds the reason in a status line.
 const maxReason = 800
@@ -58,6 +62,8 @@ func statusLine(w http.ResponseWriter, r *http.Request, reason string, body []by
 		return false
 	}
 	defer conn.Close()
+	// The server's own limits do not hold any more: who takes no answer gets none.
+	_ = conn.SetDeadline(time.Now().Add(answerWithin))
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", fmt.Sprint(len(body)))
 	header.Set("Connection", "close")
