@@ -93,7 +93,11 @@ func (g *gate) drain(ctx context.Context) error {
 	}
 	closed.Wait()
 	for i, s := range g.servers {
-		late = errors.Join(late, settled[i], s.Shutdown(wait))
+		err := s.Shutdown(wait)
+		if errors.Is(err, net.ErrClosed) { // the listener, which settle has closed
+			err = nil
+		}
+		late = errors.Join(late, settled[i], err)
 	}
 	// Answers that took their connection over are not known to the servers.
 	late = errors.Join(late, g.entrance.Wait(wait))

@@ -105,7 +105,7 @@ func (r room) certify(t *testing.T) *x509.Certificate {
 // args are those of a gate in this room.
 func (r room) args(name string, more ...string) []string {
 	return append([]string{"--doors", "decide", "--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0", "--tls-cert", r.path("cert.pem"), "--tls-key", r.path("key.pem"),
-		"--policy", r.path("policy.yaml"), "--state", r.path("state"), "--ready-file", r.path(name + ".ready"), "--drain", "300ms", "--policy-every", "1h", "--decision-log", r.path("decisions")}, more...)
+		"--policy", r.path("policy.yaml"), "--state", r.path("state"), "--ready-file", r.path(name + ".ready"), "--drain", "1500ms", "--policy-every", "1h", "--decision-log", r.path("decisions")}, more...)
 }
 
 func (r room) client(h2 bool) *http.Client {
