@@ -49,7 +49,7 @@ lint: ## gofmt, vet, staticcheck
 
 test: packages lint ## every test, race detector on, and a short slice of fuzzing
 	$(GO) test -race -timeout 15m ./...
-	@scripts/fuzz 4000x
+	@scripts/fuzz 2000x
 
 test-yubikey: packages ## programs of others on the virtual YubiKey, and piv-go's own tests; prints a table
 	@scripts/test-yubikey
