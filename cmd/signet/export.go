@@ -10,7 +10,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -136,11 +135,11 @@ func (a *app) bringIn(ctx context.Context, verifier *client.Client, name, dir st
 		v.Versions[role.Name] = role.Version
 	}
 	return a.print(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: verified and remembered (%s), good until %s (%s)", name, versions(v.Versions), stamp(view.Expires), until(a.now(), view.Expires))
-		if v.Stale > 0 {
-			fmt.Fprintf(w, ", STALE: what says that it is current expired %s ago", about(time.Duration(v.Stale)))
+		good := fmt.Sprintf("good until %s (%s)", stamp(view.Expires), until(a.now(), view.Expires))
+		if view.Stale > 0 {
+			good = stale(view.Stale)
 		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "%s: verified and remembered (%s), %s\n", name, versions(v.Versions), good)
 	})
 }
 
