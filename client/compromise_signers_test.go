@@ -93,7 +93,7 @@ func TestCompromisedSigners(t *testing.T) {
 	update(client.UpdateSignerRequest{Add: []*tuf.Key{carol.Key()}, Remove: []string{eve.Key().ID()}}, s.bob, carol)
 	check("keys as others want them", "friends under targets: removed=true gone= terms=false moved=false")
 	remove("helpers", s.bob)
-	add("friends", "", carol, s.bob)
+	add("friends", "", s.r, s.bob) // with another key than it had
 	check("after others put it right")
 
 	// A place is more than it seems: the first that knows a tag decides.
