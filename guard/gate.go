@@ -94,6 +94,18 @@ func (g *Gate) Keep(err error) {
 	g.config.Log.Error("a newer policy cannot be used; the one from before stays", "error", why)
 }
 
+// Drop takes the policy away, and says why: everything is refused until there is
+// another one.
+func (g *Gate) Drop(err error) {
+	why := clean(err.Error())
+	g.trouble.Store(&why)
+	g.decider.Store(nil)
+	g.metrics.reloads.WithLabelValues("failed").Inc()
+	g.metrics.policyLoaded.Set(0)
+	g.metrics.policyStale.Set(0)
+	g.config.Log.Error("the policy is not used any more, and there is no other: everything is refused", "error", why)
+}
+
 // Decide tells whether an image may run, counts the decision and logs one line. The
 // decision and its Policy are never nil; the error is nil if and only if the image
 // may run. A *tuf.Refusal or *tuf.ExpiredError is a verdict, any other error says
@@ -127,6 +139,9 @@ func (g *Gate) decide(ctx context.Context, q Question) (decision *client.Decisio
 	use := g.decider.Load()
 	if use == nil {
 		err := errors.New("the gate has no policy yet")
+		if why := g.trouble.Load(); why != nil {
+			err = fmt.Errorf("the gate has no policy: %s", *why)
+		}
 		return refused(nil, q, err), err
 	}
 	decision, err = offered(ctx, use, q)

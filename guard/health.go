@@ -75,11 +75,13 @@ func (g *Gate) Health(checks ...Check) http.Handler {
 
 // policyState says whether there is a policy, and whether it is the newest.
 func (g *Gate) policyState() (State, string) {
-	use := g.decider.Load()
-	if use == nil {
+	loaded, why := g.decider.Load() != nil, g.trouble.Load()
+	switch {
+	case !loaded && why != nil:
+		return Unavailable, "none is loaded: " + *why
+	case !loaded:
 		return Unavailable, "none is loaded"
-	}
-	if why := g.trouble.Load(); why != nil {
+	case why != nil:
 		return Degraded, "a newer one cannot be used, the one from before stays: " + *why
 	}
 	return OK, ""

@@ -23,12 +23,13 @@ import (
 )
 
 // A loader keeps the gate's policy current: it looks for another policy, or other
-// trust anchors, and has the gate use them, or else keeps those from before.
+// trust anchors, and has the gate use them, or else keeps those from before. A signed
+// policy that its signers took back, or whose metadata has expired, is not kept: then
+// there is none, and everything is refused.
 type loader struct {
 	from     string // a path, or oci://NAME:TAG
 	trust    string // path of trust.json, "" for none
-	state    string // the folder of what was verified
-	registry registry.Config
+	source   func(client.Anchors) policies.Source
 	verifier policy.Verifier
 	gate     *guard.Gate
 	log      *slog.Logger
@@ -38,20 +39,31 @@ type loader struct {
 	mu      sync.Mutex
 	current *policy.Policy // in use
 	anchors client.Anchors
+	until   time.Time // when the word that current is trusted expires; zero: of a file, never
 	failing bool
 }
 
 // newLoader returns a loader of what two options name.
 func newLoader(from, trust, state, registryCA string, verifier policy.Verifier, gate *guard.Gate, log *slog.Logger) (*loader, error) {
-	l := &loader{from: from, trust: trust, state: state, verifier: verifier, gate: gate, log: log,
-		registry: registry.Config{UserAgent: "signet-guard", Timeout: 30 * time.Second}}
+	images := registry.Config{UserAgent: "signet-guard", Timeout: 30 * time.Second}
 	if registryCA != "" {
 		var err error
-		if l.registry.CA, err = os.ReadFile(registryCA); err != nil {
+		if images.CA, err = os.ReadFile(registryCA); err != nil {
 			return nil, fmt.Errorf("the registry's CA: %w", err)
 		}
 	}
-	return l, nil
+	source := func(anchors client.Anchors) policies.Source {
+		// What expired does not count here: never longer means never longer.
+		anchors = slices.Clone(anchors)
+		for i := range anchors {
+			anchors[i].MaxStale = 0
+		}
+		return policies.Source{
+			Verifier: client.New(client.Config{StateDir: state, Anchors: anchors, UserAgent: "signet-guard"}),
+			Registry: images, Cache: filepath.Join(state, "policy"),
+		}
+	}
+	return &loader{from: from, trust: trust, source: source, verifier: verifier, gate: gate, log: log}, nil
 }
 
 // isArtifact tells whether the policy comes out of a registry.
@@ -75,12 +87,53 @@ func (l *loader) look(ctx context.Context) error {
 	case err == nil:
 		l.failing = false
 		return nil
-	case l.current != nil && ctx.Err() == nil:
-		l.failing = true
-		l.gate.Keep(err)
+	case l.current == nil || ctx.Err() != nil:
+		return err
+	}
+	l.failing = true
+	if gone := l.gone(ctx); gone != nil && ctx.Err() == nil {
+		l.rules.Store(nil)
+		l.gate.Drop(gone)
+		l.current, l.until = nil, time.Time{}
+		return gone
+	}
+	l.gate.Keep(err)
+	return nil
+}
+
+// gone says why the policy in use may not be kept while no newer one can be had, or
+// nil. A file is its keeper's own word. A signed one holds as long as what was last
+// verified says that something is signed under its name: not once its signers took
+// that back, nor once their word has expired.
+func (l *loader) gone(ctx context.Context) error {
+	reference, isArtifact := strings.CutPrefix(l.from, policies.Scheme)
+	if !isArtifact {
 		return nil
 	}
-	return err
+	image, err := tuf.ParseImage(reference)
+	if err != nil {
+		return err
+	}
+	anchors, err := loadAnchors(l.trust)
+	if err != nil {
+		anchors = l.anchors // a broken file takes nothing away
+	}
+	decision, err := l.source(anchors).Verifier.Verify(ctx, image, client.Options{Offline: true})
+	switch {
+	case err == nil:
+		l.holdUntil(decision)
+		return nil
+	case tuf.IsRefusal(err), !time.Now().Before(l.until):
+		return fmt.Errorf("the policy %s that was in use is not trusted any more: %w", l.current.Name, err)
+	}
+	return nil
+}
+
+func (l *loader) holdUntil(d *client.Decision) {
+	l.until = time.Time{}
+	if d != nil && d.Expires != nil {
+		l.until = *d.Expires
+	}
 }
 
 func (l *loader) load(ctx context.Context) error {
@@ -88,10 +141,12 @@ func (l *loader) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := l.get(ctx, anchors)
+	loaded, err := l.get(ctx, anchors)
 	if err != nil {
 		return err
 	}
+	p := loaded.Policy
+	l.holdUntil(loaded.Decision)
 	if !l.failing && reflect.DeepEqual(p, l.current) && reflect.DeepEqual(anchors, l.anchors) {
 		return nil
 	}
@@ -107,27 +162,16 @@ func (l *loader) load(ctx context.Context) error {
 // get reads the policy. That of an artifact is trusted by the machine's anchors alone:
 // no policy says who may make policies. While no server answers, its last verdict
 // holds until its metadata expires.
-func (l *loader) get(ctx context.Context, anchors client.Anchors) (*policy.Policy, error) {
-	// What expired does not count here: never longer means never longer.
-	anchors = slices.Clone(anchors)
-	for i := range anchors {
-		anchors[i].MaxStale = 0
-	}
-	source := policies.Source{
-		Verifier: client.New(client.Config{StateDir: l.state, Anchors: anchors, UserAgent: "signet-guard"}),
-		Registry: l.registry, Cache: filepath.Join(l.state, "policy"),
-	}
+func (l *loader) get(ctx context.Context, anchors client.Anchors) (*policies.Loaded, error) {
+	source := l.source(anchors)
 	loaded, err := source.Load(ctx, l.from)
 	if err != nil && isArtifact(l.from) && !tuf.IsRefusal(err) && ctx.Err() == nil {
 		source.Offline = true
 		if held, heldErr := source.Load(ctx, l.from); heldErr == nil {
-			loaded, err = held, nil
+			return held, nil
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return loaded.Policy, nil
+	return loaded, err
 }
 
 // loadAnchors reads trust.json. One that was named has to be there: without it, rules
@@ -154,8 +198,10 @@ func (l *loader) run(ctx context.Context, every time.Duration, hangup <-chan str
 			first = nil
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {
-			l.log.Error("there is no policy yet: everything is refused", "policy", l.from, "error", err)
+			l.log.Error("there is no policy: everything is refused", "policy", l.from, "error", err)
 			wait = min(soon, every)
+		} else if expires := l.expires(); !expires.IsZero() {
+			wait = max(min(every, time.Until(expires)), time.Second)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -167,4 +213,11 @@ func (l *loader) run(ctx context.Context, every time.Duration, hangup <-chan str
 		case <-timer.C:
 		}
 	}
+}
+
+// expires is when the word on the policy in use does; zero: never.
+func (l *loader) expires() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.until
 }

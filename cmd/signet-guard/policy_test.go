@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/client/registry"
+	"github.com/signet-trust/signet/cmd/internal/policies"
+	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/policy"
+	"github.com/signet-trust/signet/tuf"
+)
+
+// A notary says what is signed as a policy: online, and from what was held before.
+type notary struct {
+	digest  string
+	expires time.Time
+	asked   error // when it is asked; nil: it says digest
+	held    error // when nobody is asked
+}
+
+func (n *notary) Verify(_ context.Context, image tuf.Image, options client.Options) (*client.Decision, error) {
+	err := n.asked
+	if options.Offline {
+		err = n.held
+	}
+	if err != nil {
+		return &client.Decision{}, err
+	}
+	return &client.Decision{Trusted: true, Repository: image.Repository, Digest: n.digest, Expires: &n.expires}, nil
+}
+
+// A signed policy holds while its signers' word does: through a silent or a lying
+// server, and through a newer one that is broken; not once it was revoked, has expired
+// or is of nobody who may make one. Then everything is refused, exemptions included.
+func TestSignedPolicyHoldsAsLongAsItsWord(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	images := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+	defer images.Close()
+	repository := strings.TrimPrefix(images.URL, "http://") + "/team/policy"
+	push := func(text string) string {
+		t.Helper()
+		digest, err := registry.Config{}.PushArtifact(t.Context(), tuf.Image{Repository: repository, Tag: "production"}, policies.Kind, "policy.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return digest
+	}
+	good, broken := push(aPolicy+"kubernetes: {exempt-namespaces: [lab]}\n"), push("version: 1\nrules: [what]\n")
+	silent := errors.New("no server answers")
+	refusal := func(rule tuf.Rule) error { return &tuf.Refusal{Repository: repository, Rule: rule, Detail: "no"} }
+	expired := &tuf.ExpiredError{Repository: repository, Role: tuf.RoleTimestamp, Expired: time.Now().Add(-time.Hour), Now: time.Now()}
+	later, past := time.Now().Add(time.Hour), time.Now().Add(-time.Second)
+	for name, test := range map[string]struct {
+		then  notary
+		stays bool
+	}{
+		"nothing happens":          {notary{good, later, nil, nil}, true},
+		"silence":                  {notary{good, later, silent, nil}, true},
+		"silence, until it ends":   {notary{good, later, silent, expired}, false},
+		"lies":                     {notary{good, later, refusal(tuf.RuleThreshold), nil}, true},
+		"a newer one is broken":    {notary{broken, later, nil, nil}, true},
+		"revoked":                  {notary{good, later, refusal(tuf.RuleAbsent), refusal(tuf.RuleAbsent)}, false},
+		"its maker is not trusted": {notary{good, later, refusal(tuf.RuleAnchor), refusal(tuf.RuleAnchor)}, false},
+		"state lost":               {notary{good, later, silent, errors.New("nothing is held")}, true},
+		"state lost, and too long": {notary{good, past, silent, errors.New("nothing is held")}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := &notary{digest: good, expires: test.then.expires}
+			g := guard.New(guard.Config{})
+			l, err := newLoader(policies.Scheme+repository+":production", "", t.TempDir(), "", n, g, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.source = func(client.Anchors) policies.Source { return policies.Source{Verifier: n} }
+			allowed := func() bool {
+				d, err := g.Ask(t.Context(), guard.Asker{}, guard.Question{Question: policy.Question{Image: "registry.example.com/app@" + exempt}})
+				if (err == nil) != d.Policy.Allowed || d.Policy.Allowed != l.kubernetes().Exempt("lab") {
+					t.Fatalf("%+v, %v", d, err)
+				}
+				return d.Policy.Allowed
+			}
+			if err := l.look(t.Context()); err != nil || !allowed() {
+				t.Fatalf("signed: %v", err)
+			}
+			*n = test.then
+			err = l.look(t.Context())
+			if allowed() != test.stays || (err == nil) != test.stays {
+				t.Fatalf("it stays: %t, expected %t: %v", allowed(), test.stays, err)
+			}
+			*n = notary{good, later, nil, nil}
+			if err := l.look(t.Context()); err != nil || !allowed() {
+				t.Errorf("signed again: %v", err)
+			}
+		})
+	}
+}
