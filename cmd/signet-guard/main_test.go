@@ -177,6 +177,12 @@ func (o *output) String() string {
 // start starts a gate with the sockets of a supervisor, and waits until it is ready.
 func (r room) start(t *testing.T, name string, sockets map[string]*os.File, args ...string) *process {
 	t.Helper()
+	return r.startTo(t, name, nil, sockets, args...)
+}
+
+// startTo is start with the gate's standard output at a file of the caller's.
+func (r room) startTo(t *testing.T, name string, stdout *os.File, sockets map[string]*os.File, args ...string) *process {
+	t.Helper()
 	// LISTEN_PID is the gate's own, so the shell sets it, and becomes the gate.
 	p := &process{cmd: exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, os.Args[0]}, args...)...), ended: make(chan error, 1), output: &output{}}
 	p.cmd.Env = append(os.Environ(), asGate+"=1")
@@ -189,6 +195,9 @@ func (r room) start(t *testing.T, name string, sockets map[string]*os.File, args
 		p.cmd.Env = append(p.cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	}
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	if stdout != nil {
+		p.cmd.Stdout = stdout
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

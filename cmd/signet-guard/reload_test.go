@@ -216,3 +216,50 @@ func TestCertPoolIsTheFile(t *testing.T) {
 		t.Error("the new authority is not taken up")
 	}
 }
+
+// The decision log's reader may go away, or stop reading: that keeps nobody from being
+// answered.
+func TestLogThatNobodyReads(t *testing.T) {
+	const asked = 2_000 // more than a pipe holds
+	for name, gone := range map[string]bool{"gone": true, "stalled": false} {
+		t.Run(name, func(t *testing.T) {
+			r := newRoom(t)
+			reader, writer, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			p := r.startTo(t, "gate", writer, nil, r.args("gate", "--decision-log", "-")...)
+			if err := writer.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if gone {
+				if err := reader.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			at, c := r.ready(t, "gate"), r.client(false)
+			for i := range asked {
+				if err := allowed(t.Context(), c, at.URL); err != nil {
+					t.Fatalf("question %d: %v", i, err)
+				}
+			}
+			if gone {
+				eventually(t, "a count of the lines", func() bool {
+					_, body := get(t, at.Health+"/metrics")
+					return strings.Contains(body, "signet_guard_log_failures_total") && !strings.Contains(body, "signet_guard_log_failures_total 0\n")
+				})
+			}
+			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if !gone { // it goes on reading: nothing is lost
+				data, err := io.ReadAll(reader)
+				if n := strings.Count(string(data), "\n"); err != nil || n != asked {
+					t.Errorf("%d lines of %d, %v", n, asked, err)
+				}
+			}
+			p.wait(t)
+		})
+	}
+}

@@ -42,6 +42,7 @@ type gate struct {
 	certs   *program.Certificates
 	clients *authorities // nil: clients show no certificates
 	audit   *lineFile    // the decision log, where it is a file
+	queue   *lineQueue   // the decision log, where it is standard output
 
 	up       atomic.Bool
 	entrance *guard.Entrance
@@ -55,6 +56,8 @@ func serve(ctx context.Context, o *options, environ []string, stdout, stderr io.
 	if err := o.needServe(); err != nil {
 		return err
 	}
+	// A log whose reader is gone is an error of a write, not the end of the gate.
+	signal.Ignore(syscall.SIGPIPE)
 	held, err := inherit(environ)
 	if err != nil {
 		return err
@@ -64,7 +67,7 @@ func serve(ctx context.Context, o *options, environ []string, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.watcher.Close(), g.audit.Close()) }()
+	defer func() { err = errors.Join(err, g.watcher.Close(), g.audit.Close(), g.queue.Close()) }()
 	if !isArtifact(o.policy) {
 		// A file that does not work is a mistake to be told at once. An artifact may
 		// have to wait for its registry.
@@ -115,7 +118,8 @@ func open(o *options, stdout, stderr io.Writer) (*gate, error) {
 	switch o.decisionLog {
 	case "off":
 	case "-":
-		config.Decisions = stdout
+		g.queue = newLineQueue(stdout)
+		config.Decisions = g.queue
 	default:
 		var err error
 		if g.audit, err = openLines(o.decisionLog); err != nil {
