@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -261,5 +262,28 @@ func TestLogThatNobodyReads(t *testing.T) {
 			}
 			p.wait(t)
 		})
+	}
+}
+
+// Connections are bounded at every listener, that of health too: all of a cluster may
+// reach it.
+func TestConnectionsAreBounded(t *testing.T) {
+	r := newRoom(t)
+	r.start(t, "gate", nil, r.args("gate", "--max-connections", "4")...)
+	at := r.ready(t, "gate")
+	for _, address := range []string{at.Health, at.URL} {
+		host := address[strings.Index(address, "//")+2:]
+		for range 4 {
+			conn, err := net.Dial("tcp", host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+		}
+		c := r.client(false)
+		c.Timeout = 200 * time.Millisecond // an answer would be a fault, and none takes this long
+		if response, err := c.Get(address + "/healthz"); err == nil {
+			t.Errorf("%s answers a fifth connection: %s", address, response.Status)
+		}
 	}
 }
