@@ -67,6 +67,7 @@ type decisionLog struct {
 	mu     sync.Mutex
 	to     io.Writer
 	silent bool // the last line could not be written, and that was said
+	torn   bool // what stands last in the log is the beginning of a line
 }
 
 func (l *decisionLog) write(now time.Time, asker Asker, q Question, d *client.Decision, err error, took time.Duration) {
@@ -107,7 +108,12 @@ func (l *decisionLog) line(e Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
-		_, err = l.to.Write(append(data, '\n'))
+		if l.torn {
+			data = append([]byte{'\n'}, data...)
+		}
+		var n int
+		n, err = l.to.Write(append(data, '\n'))
+		l.torn = err != nil && (l.torn || n > 0)
 	}
 	if err != nil {
 		l.failed.Inc()
