@@ -175,6 +175,6 @@ func refused(d *client.Decision, q Question, err error) *client.Decision {
 func (g *Gate) BreakGlass(asker Asker, reason string) {
 	g.metrics.breakGlass.WithLabelValues(asker.Door).Inc()
 	g.log.breakGlass(g.config.Now(), asker, reason)
-	g.config.Log.Warn("BREAK GLASS: an object passes unverified", "door", asker.Door, "who", clean(asker.Who),
+	g.config.Log.Warn("BREAK GLASS: an object passes unverified", "door", asker.Door, "who", clean(asker.Who), "peer", clean(asker.Peer),
 		"object", clean(asker.Object), "namespace", clean(asker.Namespace), "reason", clean(reason))
 }

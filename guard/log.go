@@ -56,6 +56,7 @@ type Entry struct {
 	Versions  map[string]int64 `json:"versions,omitempty"`
 	Offline   bool             `json:"offline,omitempty"` // answered from what was held, with no server asked
 	Age       *float64         `json:"age,omitempty"`     // seconds since a server confirmed what the answer rests on
+	Peer      string           `json:"peer,omitempty"`    // who says so, where who is somebody's word
 	Took      float64          `json:"took"`              // milliseconds
 }
 
@@ -98,7 +99,7 @@ func (l *decisionLog) breakGlass(now time.Time, asker Asker, reason string) {
 }
 
 func (l *decisionLog) entry(now time.Time, asker Asker) Entry {
-	return Entry{Time: now.UTC(), Door: asker.Door, Who: clean(asker.Who), Namespace: clean(asker.Namespace), Object: clean(asker.Object)}
+	return Entry{Time: now.UTC(), Door: asker.Door, Who: clean(asker.Who), Peer: clean(asker.Peer), Namespace: clean(asker.Namespace), Object: clean(asker.Object)}
 }
 
 // line writes e. A log that cannot be written is counted and said once: a full disk

@@ -56,3 +56,16 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d lines of 3 can be read:\n%s", whole, d)
 	}
 }
+
+// A user's name is whoever's word asks: who that is stands beside it, and what it
+// forges cannot.
+func TestPeer(t *testing.T) {
+	var log strings.Builder
+	g := New(Config{Decisions: &log})
+	asker := Asker{Door: "test", Who: "system:admin", Peer: "10.0.0.66"}
+	g.BreakGlass(asker, "none")
+	_, _ = g.Decide(t.Context(), asker, "registry.example.com/app:1.0") // the line matters
+	if n := strings.Count(log.String(), `"peer":"10.0.0.66"`); n != 2 {
+		t.Errorf("%d lines of 2 name the peer:\n%s", n, log.String())
+	}
+}

@@ -16,7 +16,8 @@ type admission struct {
 	subResource      string
 	name, namespace  string
 	operation        string
-	user             string
+	user             string // as the peer says
+	peer             string // who asks
 	dryRun           bool
 	object, old      map[string]any // nil when there is none
 }

@@ -19,19 +19,19 @@ var podless = map[string]bool{
 }
 
 // validate answers the validating webhook.
-func (d *Door) validate(ctx context.Context, _ string, body map[string]any) (any, error) {
-	return d.admit(ctx, body, false)
+func (d *Door) validate(ctx context.Context, who string, body map[string]any) (any, error) {
+	return d.admit(ctx, who, body, false)
 }
 
 // mutate answers the mutating webhook.
-func (d *Door) mutate(ctx context.Context, _ string, body map[string]any) (any, error) {
-	return d.admit(ctx, body, true)
+func (d *Door) mutate(ctx context.Context, who string, body map[string]any) (any, error) {
+	return d.admit(ctx, who, body, true)
 }
 
 // admit answers an AdmissionReview. Once its uid is known, every answer is one that
 // the API server takes for an answer: an HTTP error would be left to the webhook's
 // failurePolicy, which may be to let pass.
-func (d *Door) admit(ctx context.Context, body map[string]any, pin bool) (_ any, err error) {
+func (d *Door) admit(ctx context.Context, who string, body map[string]any, pin bool) (_ any, err error) {
 	uid, request, err := readEnvelope(body)
 	if err != nil {
 		return nil, err
@@ -47,6 +47,7 @@ func (d *Door) admit(ctx context.Context, body map[string]any, pin bool) (_ any,
 		if err != nil {
 			return refuse(uid, http.StatusBadRequest, "BadRequest", "signet cannot read this admission: "+oneLine(err))
 		}
+		a.peer = who
 		return d.review(ctx, a, pin)
 	}()
 	return &admissionReview{APIVersion: admissionAPI, Kind: "AdmissionReview", Response: answer}, nil
@@ -218,7 +219,7 @@ func (a *admission) asker(pin bool) guard.Asker {
 	if a.dryRun {
 		object += " (dry run)"
 	}
-	return guard.Asker{Door: door, Who: clip(a.user), Object: clip(object), Namespace: clip(a.namespace)}
+	return guard.Asker{Door: door, Who: clip(a.user), Object: clip(object), Namespace: clip(a.namespace), Peer: a.peer}
 }
 
 // objectName is the object's, or the beginning of it where the API server makes it up.

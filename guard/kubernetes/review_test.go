@@ -144,7 +144,7 @@ func TestExemptNamespacesAndWhoAsks(t *testing.T) {
 	if answer := b.review(t, validatePath, ask{object: podOf("app=app:evil")}); answer.Allowed {
 		t.Error("a namespace that is not exempt passes")
 	}
-	if by := b.gate.by[0]; by.Door != "kubernetes/validate" || by.Who != "alice" || by.Object != "Pod/web" || by.Namespace != "shop" {
+	if by := b.gate.by[0]; by.Door != "kubernetes/validate" || by.Who != "alice" || by.Object != "Pod/web" || by.Namespace != "shop" || by.Peer != "192.0.2.1" {
 		t.Errorf("asker %+v", by)
 	}
 	b.rules.exempt = []string{"shop"}
