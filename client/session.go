@@ -92,7 +92,7 @@ func (s *session) open() (*Dir, error) {
 // A clockMark is the latest time that a long-lived process has seen. It is not
 // marked on disk each time.
 type clockMark struct {
-	at     time.Time
+	at     time.Time // by the wall clock alone: beside a monotonic reading, nobody sees it set back
 	marked time.Time // what was marked on disk when at was seen
 }
 

@@ -152,7 +152,7 @@ func (w *Watcher) commit(f *flight, address string) {
 	d := x.u.Store.(*Dir)
 	h := &held{checked: f.run.checked, state: f.run.state, generation: d.marks.Generation, clock: clockMark{at: d.marks.Time, marked: d.marks.Time}, marked: d.marks.Checked, expires: x.floor().Expires}
 	if h.checked.After(h.clock.at) {
-		h.clock.at = h.checked
+		h.clock.at = h.checked.Round(0)
 	}
 	if base, err := checkAddress(address, e.anchor.PlainHTTP); err == nil {
 		h.confirm = confirmation{server: base, root: x.trusted.Root().Signed.Version, timestamp: digestHex(x.trusted.Bytes(tuf.RoleTimestamp))}
@@ -288,7 +288,7 @@ func (w *Watcher) confirm(f *flight) bool {
 		}
 		again.generation, again.marked = d.marks.Generation, d.marks.Checked
 	}
-	again.clock = clockMark{at: later(began, d.marks.Time), marked: d.marks.Time}
+	again.clock = clockMark{at: later(began.Round(0), d.marks.Time), marked: d.marks.Time}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	again.answers = e.held.Load().answers
