@@ -146,8 +146,14 @@ func (w *Watcher) fly(f *flight) {
 	w.shrink()
 }
 
-// travel takes its turn and finds out.
-func (w *Watcher) travel(f *flight) error {
+// travel takes its turn and finds out. That it breaks off is trouble for those who
+// wait for it, not the end of the process.
+func (w *Watcher) travel(f *flight) (err error) {
+	defer func() {
+		if trouble := recover(); trouble != nil {
+			err = fmt.Errorf("%s: could not find out: verifying broke off: %v", f.e.repository, trouble)
+		}
+	}()
 	if f.kind == online && f.waited {
 		select {
 		case f.e.upstream.demand <- struct{}{}:
