@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -94,7 +95,7 @@ func (w *Watcher) entry(repository string, anchor *Anchor) (*watched, error) {
 	e.mu.Lock()
 	w.account(e, e.fixed())
 	e.mu.Unlock()
-	w.shrink()
+	w.shrink(e)
 	return e, nil
 }
 
@@ -129,8 +130,8 @@ func (a *Anchor) clone() *Anchor {
 
 // shrink lets those go that were asked about least recently, while more is held than
 // the configuration allows. It takes a little more than it must, so as not to look
-// for every single one.
-func (w *Watcher) shrink() {
+// for every single one. keep stays, which somebody is about to ask for.
+func (w *Watcher) shrink(keep *watched) {
 	if !w.overfull() {
 		return
 	}
@@ -149,21 +150,31 @@ func (w *Watcher) shrink() {
 	if w.bytes.Load() > bytes {
 		bytes -= bytes / 64
 	}
-	all := w.all()
-	slices.SortFunc(all, func(a, b *watched) int {
-		if x, y := a.inVain(), b.inVain(); x != y {
-			if x { // names that nobody knows must not drive out what is known
+	type candidate struct {
+		e    *watched
+		vain bool
+		turn int64
+	}
+	var all []candidate
+	for _, e := range w.all() {
+		if e != keep {
+			all = append(all, candidate{e, e.inVain(), e.turn.Load()})
+		}
+	}
+	slices.SortFunc(all, func(a, b candidate) int {
+		if a.vain != b.vain {
+			if a.vain { // names that nobody knows must not drive out what is known
 				return -1
 			}
 			return 1
 		}
-		return int(a.turn.Load() - b.turn.Load())
+		return cmp.Compare(a.turn, b.turn)
 	})
-	for _, e := range all {
+	for _, c := range all {
 		if count <= most && w.bytes.Load() <= bytes {
 			return
 		}
-		w.drop(e)
+		w.drop(c.e)
 		count--
 	}
 }
@@ -174,8 +185,21 @@ func (w *Watcher) overfull() bool {
 	return len(w.entries) > w.config.MaxRepositories || w.bytes.Load() > w.config.MaxBytes
 }
 
-// inVain tells whether e was asked about, and nothing was ever found.
-func (e *watched) inVain() bool { return e.failure.Load() != nil && e.held.Load() == nil }
+// inVain tells whether e was asked about, nothing was ever found, and nobody waits for
+// what is being found out.
+func (e *watched) inVain() bool {
+	if e.held.Load() != nil {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range e.flights {
+		if f.now != nil && f.now.waiting > 0 || f.next != nil && f.next.waiting > 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // all lists what is watched.
 func (w *Watcher) all() []*watched {

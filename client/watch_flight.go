@@ -21,6 +21,9 @@ const (
 // be settled by it; each has its own error.
 var errUnsettled = errors.New("not all questions are settled")
 
+// errAbandoned says that a flight did not begin, since nobody waited for it any more.
+var errAbandoned = errors.New("nobody waited for the answer")
+
 // maxRenewals is how many questions are asked again of their own accord when
 // something new was published: those that were asked most recently.
 const maxRenewals = 64
@@ -36,6 +39,7 @@ type flight struct {
 	asked    []tuf.Image
 	outcomes map[tuf.Image]*outcome
 	closed   bool // nobody can join any more
+	waiting  int  // that many wait for it
 
 	// The flight's own:
 	waited bool  // somebody waits for it since it began
@@ -90,6 +94,7 @@ func (w *Watcher) wait(ctx context.Context, e *watched, image tuf.Image, isOffli
 	select {
 	case <-f.done:
 	case <-ctx.Done():
+		f.leave()
 		return nil, fmt.Errorf("%s: the answer was not waited for: %w", image.Repository, ctx.Err())
 	}
 	a = f.outcomes[image].answer
@@ -120,9 +125,11 @@ func (w *Watcher) board(e *watched, image tuf.Image, kind int) (*flight, *reply)
 			return nil, &reply{err: ErrClosed}
 		}
 		flights.now = f
+		f.waiting++
 		return f, nil
 	case !f.closed:
 		f.ask(image)
+		f.waiting++
 		return f, nil
 	}
 	if flights.next == nil {
@@ -130,7 +137,26 @@ func (w *Watcher) board(e *watched, image tuf.Image, kind int) (*flight, *reply)
 		flights.next.waited = true
 	}
 	flights.next.ask(image)
+	flights.next.waiting++
 	return flights.next, nil
+}
+
+// leave counts one who waits no more.
+func (f *flight) leave() {
+	f.e.mu.Lock()
+	defer f.e.mu.Unlock()
+	f.waiting--
+}
+
+// abandoned tells whether nobody waits for the flight any more, and then keeps others
+// from joining.
+func (f *flight) abandoned() bool {
+	f.e.mu.Lock()
+	defer f.e.mu.Unlock()
+	if f.waiting == 0 {
+		f.closed = true
+	}
+	return f.waiting == 0
 }
 
 // fly runs a flight, and then the one that waits for it to end.
@@ -143,7 +169,7 @@ func (w *Watcher) fly(f *flight) {
 		}
 		next.err = ErrClosed
 	}
-	w.shrink()
+	w.shrink(nil)
 }
 
 // travel takes its turn and finds out. That it breaks off is trouble for those who
@@ -158,6 +184,11 @@ func (w *Watcher) travel(f *flight) (err error) {
 		select {
 		case f.e.upstream.demand <- struct{}{}:
 			defer func() { <-f.e.upstream.demand }()
+			// It may have waited for long, behind what others ask about and give up: for a
+			// server that is silent, their questions would pile up.
+			if f.abandoned() {
+				return errAbandoned
+			}
 		case <-w.ctx.Done():
 			return ErrClosed
 		}
@@ -224,7 +255,7 @@ func (w *Watcher) land(f *flight) *flight {
 			refusals[image] = o.answer
 		}
 	}
-	if f.kind == online {
+	if f.kind == online && !errors.Is(f.err, errAbandoned) {
 		w.judge(f, refusals, now)
 	}
 	f.closed = true
