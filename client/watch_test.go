@@ -429,7 +429,7 @@ func TestWatcherBounds(t *testing.T) {
 		w.Verify(t.Context(), tuf.Image{Repository: r.name, Tag: tag}, Options{})
 	}
 	names := func(w *Watcher) (names []string) {
-		w.shrink() // the flights' own may be underway yet
+		w.shrink(nil) // the flights' own may be underway yet
 		for _, e := range w.all() {
 			names = append(names, e.repository[len("registry.example.com/many/"):])
 		}

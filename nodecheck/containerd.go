@@ -46,6 +46,9 @@ func (n *node) settings(ctx context.Context) settings {
 	if err != nil {
 		n.addf("containerd", Warning, "containerd would not start with it: mend it", "%s is not TOML: %v", n.File, err)
 	}
+	if imports, ok := s.tree["imports"].([]any); ok && len(imports) > 0 {
+		n.addf("containerd", Warning, "run it on the node itself, as root", "%s takes in further files, which are not looked at: only containerd itself can tell what holds", n.File)
+	}
 	return s
 }
 

@@ -1,7 +1,6 @@
 package nodecheck
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,37 +10,50 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// A host is one entry of hosts.toml, as containerd understands it.
-type host struct {
-	url    string // base, with /v2
-	caps   []string
-	ca     []string
-	client [][2]string
-	skip   bool
+// A search is where one of containerd's parts looks for hosts.toml, folder by folder.
+type search []string
+
+// folder is the one that counts for a registry, "" when there is none. The first one that
+// exists does, whatever is in it (containerd, core/remotes/docker/config, hostPaths).
+func (s search) folder(registry string) string {
+	names := []string{registry, defaultFolder}
+	if i := strings.LastIndexByte(registry, ':'); i > 0 {
+		names = append([]string{registry[:i] + "_" + registry[i+1:] + "_"}, names...)
+	}
+	for _, root := range s {
+		for _, name := range names {
+			if path := filepath.Join(root, name); exists(path) {
+				return path
+			}
+		}
+	}
+	return ""
 }
 
-func (h *host) can(capability string) bool {
-	return len(h.caps) == 0 || slices.ContainsFunc(h.caps, func(c string) bool { return strings.EqualFold(c, capability) })
-}
+// defaultFolder is for registries that have none of their own.
+const defaultFolder = "_default"
 
 // hosts looks at every hosts.toml, and at the registries that should have one.
 func (n *node) hosts(ctx context.Context, s settings) {
-	dirs := n.HostsDirs
-	if len(dirs) == 0 {
-		dirs = n.hostsDirs(s)
+	searches := []search{n.HostsDirs}
+	if len(n.HostsDirs) == 0 {
+		searches = n.searches(s)
 	}
-	seen := map[string]bool{}
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir)
+	for _, search := range searches {
+		n.search(ctx, search)
+	}
+}
+
+// search looks at what one part of containerd finds.
+func (n *node) search(ctx context.Context, search search) {
+	names := slices.Clone(n.Registries)
+	for _, root := range search {
+		entries, err := os.ReadDir(root)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -50,50 +62,66 @@ func (n *node) hosts(ctx context.Context, s settings) {
 			continue
 		}
 		for _, entry := range entries {
-			name := registryOf(entry.Name())
-			if seen[name] || !isDir(filepath.Join(dir, entry.Name())) {
-				continue
+			if name := registryOf(entry.Name()); !slices.Contains(names, name) && isDir(filepath.Join(root, entry.Name())) {
+				names = append(names, name)
 			}
-			seen[name] = true
-			n.hostsFile(ctx, name, filepath.Join(dir, entry.Name(), "hosts.toml"))
 		}
 	}
-	for _, registry := range n.Registries {
-		if !seen[registry] && !seen["_default"] && n.doors > 0 {
-			n.addf("hosts.toml for "+registry, Trouble, "signet-guard config containerd "+registry+" prints one",
-				"there is none, though a trust anchor is for its images: containerd asks the registry itself what a tag means")
+	slices.Sort(names)
+	before := n.doors
+	var without []string
+	for _, name := range names {
+		folder := search.folder(name)
+		if folder == "" || !n.hostsFile(ctx, name, filepath.Join(folder, "hosts.toml")) {
+			without = append(without, name)
+		}
+	}
+	if n.doors == before {
+		return // no such door is meant to be here
+	}
+	for _, name := range without {
+		if slices.Contains(n.Registries, name) {
+			n.addf("hosts.toml for "+name, Trouble, "signet-guard config containerd "+name+" prints one",
+				"there is none with a gate in it, though a trust anchor is for its images: containerd asks the registry itself what a tag means")
 		}
 	}
 }
 
-// hostsDirs are the folders that containerd reads hosts.toml from.
-func (n *node) hostsDirs(s settings) []string {
-	var dirs []string
-	add := func(who, list string) {
-		if list == "" {
-			return
-		}
-		for _, dir := range filepath.SplitList(list) {
-			if !slices.Contains(dirs, dir) {
-				dirs = append(dirs, dir)
-			}
-		}
-	}
-	cri := s.plugin(criImages, "registry")
+// searches are where containerd looks for hosts.toml: its CRI, for Kubernetes, and its
+// transfer service, for others.
+func (n *node) searches(s settings) []search {
+	id, cri := criImages, s.plugin(criImages, "registry")
 	if cri == nil {
-		cri = s.plugin(criOld, "registry")
+		id, cri = criOld, s.plugin(criOld, "registry")
 	}
-	add("cri", text(cri, "config_path"))
-	add("transfer", text(s.plugin(transfer), "config_path"))
-	if len(dirs) > 0 {
-		return dirs
+	ofCRI, ofTransfer := text(cri, "config_path"), text(s.plugin(transfer), "config_path")
+	const common = "/etc/containerd/certs.d"
+	found, err := filepath.Glob(filepath.Join(common, "*", "hosts.toml"))
+	meant := ofTransfer != "" || err == nil && len(found) > 0
+	advice := "set config_path = \"" + common + "\" in the CRI plugin's registry section, and restart containerd"
+	switch {
+	case ofCRI != "" || !meant || s.disabled(id):
+	case s.whole && cri != nil:
+		n.add("hosts.toml", Trouble, "there are files, but containerd's CRI, and so Kubernetes, reads none: its config_path is empty", advice)
+	case !s.whole:
+		n.add("hosts.toml", Warning, "there are files, but containerd's configuration does not say that its CRI reads them; containerd 1 does not then", advice)
 	}
-	common := "/etc/containerd/certs.d"
-	if found, err := filepath.Glob(filepath.Join(common, "*", "hosts.toml")); err == nil && len(found) > 0 && s.whole {
-		n.addf("hosts.toml", Trouble, "set config_path = \""+common+"\" in the CRI plugin's registry section, and restart containerd",
-			"%s has files, but containerd's CRI does not read them: its config_path is empty", common)
+	var searches []search
+	for _, list := range []string{ofCRI, ofTransfer} {
+		dirs := search(filepath.SplitList(list))
+		if len(dirs) > 0 && !slices.ContainsFunc(searches, func(other search) bool { return slices.Equal(other, dirs) }) {
+			searches = append(searches, dirs)
+		}
 	}
-	return []string{common}
+	if len(searches) == 0 {
+		return []search{{common}}
+	}
+	return searches
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func isDir(path string) bool {
@@ -111,22 +139,40 @@ func registryOf(folder string) string {
 	return folder
 }
 
-// hostsFile looks at one file, and asks as containerd would.
-func (n *node) hostsFile(ctx context.Context, registry, file string) {
+// hostsFile looks at one file, and asks as containerd would. It tells whether a gate is
+// meant to stand there.
+func (n *node) hostsFile(ctx context.Context, registry, file string) (door bool) {
 	check := "hosts.toml for " + registry
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return // certificates alone
+		return false // certificates alone
 	}
 	if err != nil {
 		n.add(check, Warning, err.Error(), "run it as root")
-		return
+		return true
 	}
 	hosts, err := readHosts(data, filepath.Dir(file))
 	if err != nil {
 		n.addf(check, Trouble, "mend it: signet-guard config containerd "+registry+" prints one",
 			"%s cannot be read (%v): containerd then passes it over, and asks the registry itself what a tag means", file, err)
-		return
+		return true
+	}
+	if len(hosts) == 1 {
+		return false // a registry's own settings, such as its CA
+	}
+	n.doors++
+	n.door(ctx, registry, file, hosts)
+	return true
+}
+
+// door looks at the hosts of a file.
+func (n *node) door(ctx context.Context, registry, file string, hosts []host) {
+	check := "hosts.toml for " + registry
+	if slices.ContainsFunc(hosts, func(h host) bool {
+		return slices.ContainsFunc(h.caps, func(c string) bool { return strings.EqualFold(c, "referrers") })
+	}) {
+		n.addf(check, Warning, "leave it out, unless no containerd that reads the file is older than 2.2",
+			"%s has the capability referrers: a containerd that does not know it passes the whole file over", file)
 	}
 	resolvers := 0
 	for _, h := range hosts {
@@ -135,16 +181,11 @@ func (n *node) hostsFile(ctx context.Context, registry, file string) {
 		}
 	}
 	last := &hosts[len(hosts)-1]
-	switch {
-	case len(hosts) == 1:
-		return // a registry's own settings, such as its CA: no door
-	case last.url == "":
+	if last.url == "" {
 		n.addf(check, Trouble, "add a line  server = \"https://"+registry+"\"  and  capabilities = [\"pull\"]  ahead of the first [host]",
 			"%s names no server: containerd then asks the registry itself when the gate has no answer", file)
-		n.doors++
 		return
 	}
-	n.doors++
 	open := last.can("resolve")
 	if resolvers == 0 {
 		n.addf(check, OK, "", "nobody in %s may say what a tag means: nothing is pulled by tag", file)
@@ -231,130 +272,4 @@ func (n *node) ask(ctx context.Context, h *host, registry string) (status int, l
 	}
 	response.Body.Close()
 	return response.StatusCode, response.Header.Get("Location"), nil
-}
-
-// hostFile is a [host] of hosts.toml, and what stands ahead of the first.
-type hostFile struct {
-	Capabilities []string `toml:"capabilities"`
-	CA           any      `toml:"ca"`
-	Client       any      `toml:"client"`
-	SkipVerify   bool     `toml:"skip_verify"`
-	OverridePath bool     `toml:"override_path"`
-}
-
-// readHosts reads hosts.toml. The last host is the server, whose url is "" when the
-// file does not name it.
-func readHosts(data []byte, dir string) ([]host, error) {
-	var file struct {
-		hostFile
-		Server string              `toml:"server"`
-		Hosts  map[string]hostFile `toml:"host"`
-	}
-	if err := toml.Unmarshal(data, &file); err != nil {
-		return nil, err
-	}
-	order, err := hostOrder(data)
-	if err != nil {
-		return nil, err
-	}
-	var hosts []host
-	for _, name := range order {
-		h, err := file.Hosts[name].host(name, dir)
-		if err != nil {
-			return nil, err
-		}
-		hosts = append(hosts, h)
-	}
-	server, err := file.hostFile.host(file.Server, dir)
-	if err != nil {
-		return nil, err
-	}
-	return append(hosts, server), nil
-}
-
-// hostOrder lists the [host] tables in the order of the file, in which containerd
-// asks them.
-func hostOrder(data []byte) ([]string, error) {
-	var names []string
-	var p unstable.Parser
-	p.Reset(bytes.Clone(data))
-	for p.NextExpression() {
-		e := p.Expression()
-		if e.Kind != unstable.Table {
-			continue
-		}
-		var keys []string
-		for it := e.Key(); it.Next(); {
-			keys = append(keys, string(it.Node().Data))
-		}
-		if len(keys) >= 2 && keys[0] == "host" && !slices.Contains(names, keys[1]) {
-			names = append(names, keys[1])
-		}
-	}
-	return names, p.Error()
-}
-
-func (f hostFile) host(server, dir string) (host, error) {
-	h := host{caps: f.Capabilities, skip: f.SkipVerify}
-	for _, c := range f.Capabilities {
-		if !slices.Contains([]string{"pull", "resolve", "push", "referrers"}, strings.ToLower(c)) {
-			return host{}, fmt.Errorf("the capability %q is not known", c)
-		}
-	}
-	if server != "" {
-		if !strings.HasPrefix(server, "http") {
-			server = "https://" + server
-		}
-		u, err := url.Parse(server)
-		if err != nil {
-			return host{}, err
-		}
-		u.Path = path.Clean("/" + u.Path)
-		if !f.OverridePath && !strings.HasSuffix(u.Path, "/v2") {
-			u.Path = path.Join(u.Path, "v2")
-		}
-		h.url = strings.TrimSuffix(u.String(), "/")
-	}
-	absolute := func(p string) string {
-		if filepath.IsAbs(p) {
-			return p
-		}
-		return filepath.Join(dir, p)
-	}
-	for _, p := range texts(f.CA) {
-		h.ca = append(h.ca, absolute(p))
-	}
-	switch client := f.Client.(type) {
-	case nil:
-	case []any:
-		for _, item := range client {
-			pair := texts(item)
-			if len(pair) == 0 || len(pair) > 2 {
-				return host{}, errors.New("client is no list of certificates and keys")
-			}
-			h.client = append(h.client, [2]string{absolute(pair[0]), absolute(pair[len(pair)-1])})
-		}
-	default:
-		for _, p := range texts(client) {
-			h.client = append(h.client, [2]string{absolute(p), absolute(p)})
-		}
-	}
-	return h, nil
-}
-
-// texts is one string, or a list of them.
-func texts(v any) []string {
-	switch v := v.(type) {
-	case string:
-		return []string{v}
-	case []any:
-		var list []string
-		for _, item := range v {
-			if s, ok := item.(string); ok && s != "" {
-				list = append(list, s)
-			}
-		}
-		return list
-	}
-	return nil
 }

@@ -54,7 +54,7 @@ func statuses(t *testing.T, c Config) map[string]Finding {
 func TestHosts(t *testing.T) {
 	gate := func(status int) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodHead || r.URL.Query().Get("ns") != "registry.example.com:5000" || !strings.HasPrefix(r.URL.Path, "/v2/signet-doctor/never-signed/manifests/probe-") {
+			if r.Method != http.MethodHead || r.URL.Query().Get("ns") != "registry.example.com:5000" && r.URL.Query().Get("ns") != "_default" || !strings.HasPrefix(r.URL.Path, "/v2/signet-doctor/never-signed/manifests/probe-") {
 				t.Errorf("asked %s %s", r.Method, r.URL)
 			}
 			if status == 302 {
@@ -106,6 +106,32 @@ func TestHosts(t *testing.T) {
 			t.Errorf("got %+v", f)
 		}
 	})
+	for _, c := range []struct {
+		name  string
+		files map[string]string // in a/ and b/, which are searched in this order
+		want  Status
+	}{
+		{"certificates alone hide the default", map[string]string{"a/_default/hosts.toml": server + host(refuses, ""), "a/registry.example.com_5000_/ca.crt": ""}, Trouble},
+		{"an empty file hides the default", map[string]string{"a/_default/hosts.toml": server + host(refuses, ""), "a/registry.example.com_5000_/hosts.toml": ""}, Trouble},
+		{"its own server alone", map[string]string{"a/other.example.com/hosts.toml": server + host("http://localhost:1", ""), "a/registry.example.com_5000_/hosts.toml": "server = \"https://registry.example.com:5000\"\n"}, Trouble},
+		{"the default of the first folder goes before the second", map[string]string{"a/_default/hosts.toml": server + host(lets, ""), "b/registry.example.com_5000_/hosts.toml": server + host(refuses, "")}, Trouble},
+		{"the name with underscores goes first", map[string]string{"a/registry.example.com:5000/hosts.toml": server + host(refuses, ""), "a/registry.example.com_5000_/hosts.toml": server + host(lets, "")}, Trouble},
+		{"the default's gate is asked for the registry", map[string]string{"a/_default/hosts.toml": server + host(refuses, "")}, OK},
+		{"a ca that is no text garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(refuses, "  ca = 5\n")}, Trouble},
+		{"a pair of three garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(refuses, "  client = [[\"a\", \"b\", \"c\"]]\n")}, Trouble},
+		{"a header that is no text garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(refuses, "  header = {x = 1}\n")}, Trouble},
+		{"a time that is none garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(refuses, "  dial_timeout = \"soon\"\n")}, Trouble},
+		{"an older containerd knows no referrers", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + strings.Replace(host(refuses, ""), "resolve\"", "resolve\", \"referrers\"", 1)}, Warning},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := write(t, c.files)
+			const registry = "registry.example.com:5000"
+			found := statuses(t, Config{File: filepath.Join(dir, "none.toml"), HostsDirs: []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}, Registries: []string{registry}})
+			if f := found["hosts.toml for "+registry]; f.Status != c.want {
+				t.Errorf("got %q (%s), expected %q", f.Status, f.Detail, c.want)
+			}
+		})
+	}
 	t.Run("no door at all", func(t *testing.T) {
 		found := statuses(t, Config{File: filepath.Join(t.TempDir(), "none"), HostsDirs: []string{t.TempDir()}})
 		if f := found["doors"]; f.Status != Trouble {
@@ -152,6 +178,46 @@ func TestVerifiers(t *testing.T) {
 			}
 			if f := found["image verifiers and Kubernetes"]; f.Status != c.kubernetes {
 				t.Errorf("Kubernetes: got %q (%s), expected %q", f.Status, f.Detail, c.kubernetes)
+			}
+		})
+	}
+}
+
+// TestSettingsThatAreNotKnown says no ok where only containerd itself could tell.
+func TestSettingsThatAreNotKnown(t *testing.T) {
+	const refuse = "#!/bin/sh\necho not signed\nexit 1\n"
+	dir := write(t, map[string]string{"bin/a": refuse, "config.toml": "imports = ['/etc/containerd/conf.d/*.toml']\n[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = 'DIR/bin'\n"})
+	found := statuses(t, Config{File: filepath.Join(dir, "config.toml"), HostsDirs: []string{dir}})
+	for _, check := range []string{"containerd", "image verifiers and Kubernetes"} {
+		if f := found[check]; f.Status != Warning {
+			t.Errorf("%s: got %q (%s), expected a warning", check, f.Status, f.Detail)
+		}
+	}
+}
+
+// TestConfigPath looks at where containerd's CRI and its transfer service read
+// hosts.toml: each for itself.
+func TestConfigPath(t *testing.T) {
+	const (
+		cri      = "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '%s'\n"
+		transfer = "[plugins.'io.containerd.transfer.v1.local']\nconfig_path = '%s'\n"
+		garbled  = "[host.\n"
+		none     = "server = \"https://r.example.com\"\ncapabilities = [\"pull\"]\n[host.\"https://r.example.com\"]\ncapabilities = [\"pull\"]\n"
+	)
+	for _, c := range []struct {
+		name, config, check string
+		want                Status
+	}{
+		{"both alike", fmt.Sprintf(cri, "DIR/good") + fmt.Sprintf(transfer, "DIR/good"), "hosts.toml for r.example.com", OK},
+		{"the CRI's is garbled", fmt.Sprintf(cri, "DIR/bad") + fmt.Sprintf(transfer, "DIR/good"), "hosts.toml for r.example.com", Trouble},
+		{"the transfer service's is garbled", fmt.Sprintf(cri, "DIR/good") + fmt.Sprintf(transfer, "DIR/bad"), "hosts.toml for r.example.com", Trouble},
+		{"the CRI reads none", fmt.Sprintf(cri, "") + fmt.Sprintf(transfer, "DIR/good"), "hosts.toml", Trouble},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := write(t, map[string]string{"config.toml": c.config, "containerd": "#!/bin/sh\ncat DIR/config.toml\n", "good/r.example.com/hosts.toml": none, "bad/r.example.com/hosts.toml": garbled})
+			found := statuses(t, Config{Containerd: filepath.Join(dir, "containerd"), File: filepath.Join(dir, "config.toml")})
+			if f := found[c.check]; f.Status != c.want {
+				t.Errorf("got %q (%s), expected %q", f.Status, f.Detail, c.want)
 			}
 		})
 	}

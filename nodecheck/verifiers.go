@@ -72,7 +72,11 @@ func (n *node) verifiers(ctx context.Context, s settings) {
 		n.addf(check, Trouble, "look at its policy: signet policy explain", "all verifiers in %s allow an image that nobody has signed", dir)
 		return
 	}
-	n.addf(check, OK, "", "an image that nobody has signed is refused (%s)", refused)
+	if table == nil { // nor would the file say so
+		n.addf(check, Warning, "run it on the node itself, as root", "a verifier refuses an image that nobody has signed (%s), but whether containerd asks it is not known: containerd 1 asks none", refused)
+	} else {
+		n.addf(check, OK, "", "an image that nobody has signed is refused (%s)", refused)
+	}
 	n.bypass(s)
 }
 
@@ -149,6 +153,10 @@ func (n *node) bypass(s settings) {
 			n.addf(check, Trouble, advice, "%s makes containerd's CRI pull images itself, past the verifiers, with no more than a line in its log", setting.name)
 			return
 		}
+	}
+	if !s.whole && !known { // those before 2.1 ask none, and later ones by a setting's default
+		n.add(check, Warning, "whether containerd's CRI asks them is not known: its settings could not be asked for", "run it on the node itself, as root")
+		return
 	}
 	n.add(check, OK, "containerd's CRI asks them", "")
 }
