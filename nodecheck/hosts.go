@@ -193,7 +193,7 @@ func (n *node) door(ctx context.Context, registry, file string, hosts []host) {
 	}
 	// containerd goes on to the next after an error, 404 and everything from 400 on, and
 	// gives up at once after a status from 300 to 399, which is how the gate refuses.
-	var down error
+	var down, unlike error
 	final := false
 	for _, h := range hosts[:len(hosts)-1] {
 		if !h.can("resolve") {
@@ -215,6 +215,7 @@ func (n *node) door(ctx context.Context, registry, file string, hosts []host) {
 		if final = status/100 == 3; final {
 			break
 		}
+		unlike = fmt.Errorf("%s answers %d, as any registry does of what it does not have, or does not show to everybody", h.url, status)
 	}
 	const only = "write it anew without --resolve, or add  capabilities = [\"pull\"]  ahead of the first [host]"
 	switch {
@@ -224,7 +225,12 @@ func (n *node) door(ctx context.Context, registry, file string, hosts []host) {
 		n.addf(check, Trouble, only, "%v: the registry, %s, says what a tag means", down, last.url)
 	case open:
 		n.addf(check, Trouble, only, "%s lets the registry, %s, say what a tag means when the gate does not", file, last.url)
-	case down != nil && !final:
+	case down != nil && final: // which, once it is up, may be no gate
+		n.addf(check, Warning, "start it, and run this again", "%v, and is asked ahead of the gate", down)
+	case unlike != nil:
+		n.addf(check, Warning, "let only gates have the capability resolve; if it is one, look at its policy for a mode or an exemption that lets unsigned images pass",
+			"%v: whether it would let an image pass that nobody has signed is not known", unlike)
+	case down != nil:
 		n.addf(check, Warning, "start the gate, or look at its address and certificate in "+file, "nothing is pulled by tag: %v", down)
 	default:
 		n.addf(check, OK, "", "an image that nobody has signed is refused")

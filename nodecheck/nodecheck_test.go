@@ -74,8 +74,10 @@ func TestHosts(t *testing.T) {
 		name, file string
 		want       Status
 	}{
-		{"the gate refuses", server + host(refuses, ""), OK},
-		{"the gate has nothing, and nobody else is asked", server + host(next, ""), OK},
+		{"it answers as a registry that hides what it has", server + host(refuses, ""), Warning},
+		{"it answers as a registry that has no such image", server + host(next, ""), Warning},
+		{"such a registry stands ahead of the gate", server + host(next, "") + host(final, ""), Warning},
+		{"one that is down stands ahead of the gate", server + host("http://localhost:1", "") + host(final, ""), Warning},
 		{"the gate lets it through", server + host(lets, ""), Trouble},
 		{"a mirror that may resolve stands behind it", server + host(next, "") + host(lets, ""), Trouble},
 		{"a mirror that may resolve is asked after a refusal", server + host(refuses, "") + host(lets, ""), Trouble},
@@ -111,17 +113,17 @@ func TestHosts(t *testing.T) {
 		files map[string]string // in a/ and b/, which are searched in this order
 		want  Status
 	}{
-		{"certificates alone hide the default", map[string]string{"a/_default/hosts.toml": server + host(refuses, ""), "a/registry.example.com_5000_/ca.crt": ""}, Trouble},
-		{"an empty file hides the default", map[string]string{"a/_default/hosts.toml": server + host(refuses, ""), "a/registry.example.com_5000_/hosts.toml": ""}, Trouble},
+		{"certificates alone hide the default", map[string]string{"a/_default/hosts.toml": server + host(final, ""), "a/registry.example.com_5000_/ca.crt": ""}, Trouble},
+		{"an empty file hides the default", map[string]string{"a/_default/hosts.toml": server + host(final, ""), "a/registry.example.com_5000_/hosts.toml": ""}, Trouble},
 		{"its own server alone", map[string]string{"a/other.example.com/hosts.toml": server + host("http://localhost:1", ""), "a/registry.example.com_5000_/hosts.toml": "server = \"https://registry.example.com:5000\"\n"}, Trouble},
-		{"the default of the first folder goes before the second", map[string]string{"a/_default/hosts.toml": server + host(lets, ""), "b/registry.example.com_5000_/hosts.toml": server + host(refuses, "")}, Trouble},
-		{"the name with underscores goes first", map[string]string{"a/registry.example.com:5000/hosts.toml": server + host(refuses, ""), "a/registry.example.com_5000_/hosts.toml": server + host(lets, "")}, Trouble},
-		{"the default's gate is asked for the registry", map[string]string{"a/_default/hosts.toml": server + host(refuses, "")}, OK},
-		{"a ca that is no text garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(refuses, "  ca = 5\n")}, Trouble},
-		{"a pair of three garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(refuses, "  client = [[\"a\", \"b\", \"c\"]]\n")}, Trouble},
-		{"a header that is no text garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(refuses, "  header = {x = 1}\n")}, Trouble},
-		{"a time that is none garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(refuses, "  dial_timeout = \"soon\"\n")}, Trouble},
-		{"an older containerd knows no referrers", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + strings.Replace(host(refuses, ""), "resolve\"", "resolve\", \"referrers\"", 1)}, Warning},
+		{"the default of the first folder goes before the second", map[string]string{"a/_default/hosts.toml": server + host(lets, ""), "b/registry.example.com_5000_/hosts.toml": server + host(final, "")}, Trouble},
+		{"the name with underscores goes first", map[string]string{"a/registry.example.com:5000/hosts.toml": server + host(final, ""), "a/registry.example.com_5000_/hosts.toml": server + host(lets, "")}, Trouble},
+		{"the default's gate is asked for the registry", map[string]string{"a/_default/hosts.toml": server + host(final, "")}, OK},
+		{"a ca that is no text garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(final, "  ca = 5\n")}, Trouble},
+		{"a pair of three garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(final, "  client = [[\"a\", \"b\", \"c\"]]\n")}, Trouble},
+		{"a header that is no text garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(final, "  header = {x = 1}\n")}, Trouble},
+		{"a time that is none garbles it", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + host(final, "  dial_timeout = \"soon\"\n")}, Trouble},
+		{"an older containerd knows no referrers", map[string]string{"a/registry.example.com_5000_/hosts.toml": server + strings.Replace(host(final, ""), "resolve\"", "resolve\", \"referrers\"", 1)}, Warning},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := write(t, c.files)
