@@ -20,7 +20,7 @@ func gates() []mutation {
 		{pass, "guard/decide.go", `		w.WriteHeader(http.StatusForbidden)`, `		w.WriteHeader(http.StatusOK)`, []string{"guard.TestDecideDoor"}, nil},
 		{pass, "guard/log.go", `if !unicode.IsPrint(r) || r == unicode.ReplacementChar {`, `if (!unicode.IsPrint(r) || r == unicode.ReplacementChar) && false {`, []string{"guard.TestTheLogIsOneLine"}, nil},
 		{pass, "cmd/signet-guard/tls.go", `		fresh.ClientCAs = clients.current(false)`, `		fresh.ClientCAs = nil`, []string{"signet-guard.TestClientAuthorities"}, nil},
-		{pass, "cmd/signet-guard/policy.go", `	case l.current != nil && ctx.Err() == nil:`, `	case false:`, []string{"signet-guard.TestHangup"}, nil},
+		{pass, "cmd/signet-guard/policy.go", `	case l.current == nil || ctx.Err() != nil:`, `	case true:`, []string{"signet-guard.TestHangup"}, nil},
 
 		{hosts, "guard/containerd/answer.go", `const statusRefused = http.StatusMultipleChoices`, `const statusRefused = http.StatusForbidden`, []string{"containerd.TestDoor"}, nil},
 		{hosts, "guard/containerd/door.go", `	case !decision.Trusted:`, `	case false:`, []string{"containerd.TestDoor"}, nil},
