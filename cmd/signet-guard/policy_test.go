@@ -7,7 +7,10 @@ import (
 	"log"
 	"log/slog"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -104,4 +107,45 @@ func TestSignedPolicyHoldsAsLongAsItsWord(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A hangup while the gate starts is for later, and does not end it.
+func TestHangupAtTheStart(t *testing.T) {
+	r := newRoom(t)
+	slow := r.path("slow.yaml") // the gate waits for what is written into it
+	if err := syscall.Mkfifo(slow, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var errOut output
+	cmd := exec.Command(os.Args[0], r.args("gate", "--policy", slow)...)
+	cmd.Env, cmd.Stderr = append(os.Environ(), asGate+"=1"), &errOut
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()        // it may have ended
+	policy, err := os.OpenFile(slow, os.O_WRONLY, 0) // once the gate reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write(t, "after.yaml", aPolicy)
+	if err := errors.Join(os.Rename(r.path("after.yaml"), slow), cmd.Process.Signal(syscall.SIGHUP)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := policy.WriteString(aPolicy); err != nil {
+		t.Fatal(err)
+	}
+	if err := policy.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the gate", func() bool {
+		select {
+		case err := <-ended:
+			t.Fatalf("the gate ended: %v\n%s", err, &errOut)
+		default:
+		}
+		_, err := os.Stat(r.path("gate.ready"))
+		return err == nil
+	})
 }

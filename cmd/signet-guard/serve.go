@@ -58,6 +58,9 @@ func serve(ctx context.Context, o *options, environ []string, stdout, stderr io.
 	}
 	// A log whose reader is gone is an error of a write, not the end of the gate.
 	signal.Ignore(syscall.SIGPIPE)
+	hangup := make(chan os.Signal, 1) // one while the gate starts is for later
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	held, err := inherit(environ)
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func serve(ctx context.Context, o *options, environ []string, stdout, stderr io.
 	var running sync.WaitGroup
 	looks := make(chan struct{}, 1)
 	announced := make(chan error, 1)
-	running.Go(func() { g.onHangup(work, looks) })
+	running.Go(func() { g.onHangup(work, hangup, looks) })
 	running.Go(func() {
 		g.policy.run(work, time.Duration(o.policyEvery), looks, func() { announced <- g.announce(at, stderr) })
 	})
@@ -248,10 +251,7 @@ func (g *gate) announce(at ready, stderr io.Writer) error {
 
 // onHangup takes up new certificates, a new policy and a new file for the decision
 // log at SIGHUP.
-func (g *gate) onHangup(ctx context.Context, looks chan<- struct{}) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func (g *gate) onHangup(ctx context.Context, hangup <-chan os.Signal, looks chan<- struct{}) {
 	for {
 		select {
 		case <-ctx.Done():
