@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/guard"
 )
 
@@ -18,6 +19,20 @@ func listening(up *atomic.Bool) guard.Check {
 	return guard.Check{Part: "listeners", Check: func() (guard.State, string) {
 		if !up.Load() {
 			return guard.Unavailable, "not up yet"
+		}
+		return guard.OK, ""
+	}}
+}
+
+// inDate says whether the certificate that clients are shown is one that they take.
+// Sockets need none.
+func inDate(certs *program.Certificates, now func() time.Time) guard.Check {
+	return guard.Check{Part: "certificate", Check: func() (guard.State, string) {
+		if certs == nil {
+			return guard.OK, ""
+		}
+		if expires := certs.Expires(); now().After(expires) {
+			return guard.Unavailable, "expired at " + expires.UTC().Format(time.RFC3339) + ", and no other is there"
 		}
 		return guard.OK, ""
 	}}

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/cmd/internal/program"
+	"github.com/signet-trust/signet/guard"
 )
 
 // get returns what a gate's health listener says.
@@ -285,5 +288,33 @@ func TestConnectionsAreBounded(t *testing.T) {
 		if response, err := c.Get(address + "/healthz"); err == nil {
 			t.Errorf("%s answers a fifth connection: %s", address, response.Status)
 		}
+	}
+}
+
+// A gate whose certificate has expired, which no client talks to, is not ready until
+// there is another.
+func TestExpiredCertificate(t *testing.T) {
+	r := newRoom(t)
+	now := time.Now()
+	certs, err := program.NewCertificates(program.LoadCertificate(r.path("cert.pem"), r.path("key.pem")), func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := inDate(certs, func() time.Time { return now }).Check
+	if state, text := check(); state != guard.OK {
+		t.Errorf("in time: %d %s", state, text)
+	}
+	now = now.Add(2 * time.Hour)
+	if state, text := check(); state != guard.Unavailable || !strings.Contains(text, "expired at") {
+		t.Errorf("too late: %d %s", state, text)
+	}
+	now = now.Add(-2 * time.Hour)
+	r.certify(t)
+	certs.Reload()
+	if state, text := check(); state != guard.OK {
+		t.Errorf("renewed: %d %s", state, text)
+	}
+	if state, text := inDate(nil, time.Now).Check(); state != guard.OK {
+		t.Errorf("none needed: %d %s", state, text)
 	}
 }

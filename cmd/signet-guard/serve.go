@@ -191,7 +191,7 @@ func (g *gate) listen(held *inherited, at *ready) error {
 			return fmt.Errorf("--health-listen: %w", err)
 		}
 		servers := &serversCheck{stats: g.watcher.Stats, most: time.Duration(o.unrefreshed)}
-		g.start(g.server(g.Health(listening(&g.up), writable(o.state), guard.Check{Part: "servers", Check: servers.check})), limit.Listener(l, o.maxConnections))
+		g.start(g.server(g.Health(listening(&g.up), inDate(g.certs, time.Now), writable(o.state), guard.Check{Part: "servers", Check: servers.check})), limit.Listener(l, o.maxConnections))
 		at.Health = "http://" + program.ClientHost(o.healthListen, l.Addr())
 	}
 	g.up.Store(true)

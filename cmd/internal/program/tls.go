@@ -46,6 +46,15 @@ func (c *Certificates) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, erro
 	return c.current, nil
 }
 
+// Expires is when the certificate that is shown does.
+func (c *Certificates) Expires() time.Time {
+	shown, err := c.Certificate(nil)
+	if err != nil {
+		return time.Time{}
+	}
+	return shown.Leaf.NotAfter
+}
+
 // Reload looks for a change now, as SIGHUP asks for.
 func (c *Certificates) Reload() {
 	c.mu.Lock()
