@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -13,15 +12,6 @@ import (
 const (
 	maxNameLength = 255 // a repository's whole name, as in the OCI distribution spec
 	maxTagLength  = 128 // OCI distribution spec, "Pulling manifests"
-)
-
-var (
-	// hostPattern is a registry's host: labels, IPv4 or bracketed IPv6, and a port.
-	hostPattern = regexp.MustCompile(`^(?:(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[([0-9a-f:.]+)\])(?::([1-9][0-9]{0,4}))?$`)
-	// componentPattern is one path component of an OCI repository name.
-	componentPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
-	tagPattern       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
-	digestPattern    = regexp.MustCompile(`^sha256:[0-9a-f]+$`)
 )
 
 // An Image is a reference in canonical form: a full repository name, and a tag,
@@ -122,7 +112,7 @@ func CheckRepository(name string) error {
 		return nameRefusal("%q is not a registry's host (lower case, with a dot or a port, or localhost)", clip(host))
 	}
 	for component := range strings.SplitSeq(rest, "/") {
-		if !componentPattern.MatchString(component) {
+		if !isComponent(component) {
 			return nameRefusal("%q may not be a part of a repository's name (lower-case letters and digits, single '.', '_' and '-' between them)", clip(component))
 		}
 		// DESIGN, section 4: it would collide with a metadata file in a mirror's folders.
@@ -144,27 +134,75 @@ func isDockerAlias(host string) bool {
 // isHost tells whether s is a registry's host in canonical form: one host must
 // not have two names, so an IPv6 address stands in its shortest form.
 func isHost(s string) bool {
-	m := hostPattern.FindStringSubmatch(s)
-	if m == nil || (!strings.ContainsAny(s, ".:") && s != "localhost") {
+	if !strings.ContainsAny(s, ".:") && s != "localhost" {
 		return false
 	}
-	if v6 := m[1]; v6 != "" {
+	host, port, hasPort := strings.Cut(s, ":")
+	if strings.HasPrefix(s, "[") {
+		v6, rest, ok := strings.Cut(s[1:], "]")
+		host, port, hasPort = strings.Cut(rest, ":")
 		addr, err := netip.ParseAddr(v6)
-		if err != nil || !addr.Is6() || addr.String() != v6 {
+		if !ok || host != "" || err != nil || !addr.Is6() || addr.Zone() != "" || addr.String() != v6 {
 			return false
 		}
+	} else {
+		for label := range strings.SplitSeq(host, ".") {
+			if label == "" || label[0] == '-' || label[len(label)-1] == '-' || !each(label, func(c byte) bool { return isSmall(c) || c == '-' }) {
+				return false
+			}
+		}
 	}
-	if port := m[2]; port != "" {
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+	if !hasPort {
+		return true
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && strconv.FormatUint(number, 10) == port && number > 0
+}
+
+// What stands in names. Every decision reads some, so none is matched by a regular
+// expression; the test has one for each.
+
+func isSmall(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
+
+// each tells whether all of s are such bytes.
+func each(s string, such func(byte) bool) bool {
+	for i := range len(s) {
+		if !such(s[i]) {
 			return false
 		}
 	}
 	return true
 }
 
+// isComponent tells whether s is one path component of an OCI repository name: small
+// letters and digits, with one '.', one or two '_' or any number of '-' between them.
+func isComponent(s string) bool {
+	for {
+		rest := strings.TrimLeft(s, "abcdefghijklmnopqrstuvwxyz0123456789")
+		if rest == s || rest == "" {
+			return s != "" && rest == ""
+		}
+		switch rest[0] {
+		case '.':
+			s = rest[1:]
+		case '_':
+			s = strings.TrimPrefix(rest[1:], "_")
+		default:
+			s = strings.TrimLeft(rest, "-")
+		}
+	}
+}
+
+// isTag tells whether s is a tag, of any length.
+func isTag(s string) bool {
+	return s != "" && s[0] != '.' && s[0] != '-' && each(s, func(c byte) bool {
+		return isSmall(c) || 'A' <= c && c <= 'Z' || c == '_' || c == '.' || c == '-'
+	})
+}
+
 // CheckTag refuses what is not a tag.
 func CheckTag(tag string) error {
-	if len(tag) > maxTagLength || !tagPattern.MatchString(tag) {
+	if len(tag) > maxTagLength || !isTag(tag) {
 		return nameRefusal("%q is not a tag (letters, digits, '_', '.', '-', up to %d of them)", clip(tag), maxTagLength)
 	}
 	return nil
@@ -173,7 +211,8 @@ func CheckTag(tag string) error {
 // CheckDigest refuses what is not "sha256:" and 64 lower-case hex digits, the
 // one digest form of the profile.
 func CheckDigest(digest string) error {
-	if len(digest) != len("sha256:")+64 || !digestPattern.MatchString(digest) {
+	hex, ok := strings.CutPrefix(digest, "sha256:")
+	if !ok || len(hex) != 64 || !isHex(hex, false) {
 		return nameRefusal("%q is not a digest (sha256: and 64 lower-case hex digits)", clip(digest))
 	}
 	return nil
