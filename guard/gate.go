@@ -117,8 +117,11 @@ func (g *Gate) Decide(ctx context.Context, asker Asker, image string) (*client.D
 // Ask is Decide for who knows more than the image's name.
 func (g *Gate) Ask(ctx context.Context, asker Asker, q Question) (*client.Decision, error) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, g.config.Timeout)
-	defer cancel()
+	if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(start) > g.config.Timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, g.config.Timeout)
+		defer cancel()
+	}
 	decision, err := g.decide(ctx, q)
 	took := time.Since(start)
 	g.metrics.decided(asker.Door, decision, err, took)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/guard"
@@ -47,27 +48,37 @@ func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) m
 	}
 	answers := make(chan answer, len(different)) // a late answer goes nowhere, and holds nobody up
 	var taken atomic.Int64
-	for range min(d.config.Parallel, len(different)) {
-		go func() {
-			for ctx.Err() == nil {
-				i := int(taken.Add(1)) - 1
-				if i >= len(different) {
-					return
-				}
-				answers <- answer{different[i], d.ask(ctx, asker, different[i])}
+	work := func() {
+		for ctx.Err() == nil {
+			i := int(taken.Add(1)) - 1
+			if i >= len(different) {
+				return
 			}
-		}()
+			answers <- answer{different[i], d.ask(ctx, asker, different[i])}
+		}
 	}
-	for range different {
+	// What the gate has in memory comes sooner one after another than by many hands.
+	go work()
+	slow := time.NewTimer(patience)
+	defer slow.Stop()
+	for left := len(different); left > 0; {
 		select {
 		case a := <-answers:
 			rulings[a.image] = a.ruling
+			left--
+		case <-slow.C:
+			for range min(d.config.Parallel, len(different)) - 1 {
+				go work()
+			}
 		case <-ctx.Done():
 			return rulings
 		}
 	}
 	return rulings
 }
+
+// patience is how long a review is looked at by one goroutine before others help.
+const patience = time.Millisecond
 
 // ask asks about one image. Only an answer that is a yes in every way counts as one.
 func (d *Door) ask(ctx context.Context, asker guard.Asker, image string) (r ruling) {

@@ -1,11 +1,11 @@
 package kubernetes
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -145,14 +145,16 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) (map[string]a
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return nil, badRequest{http.StatusUnsupportedMediaType, fmt.Errorf("the content type is %q, and has to be application/json", clip(r.Header.Get("Content-Type")))}
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var buffer bytes.Buffer
+	buffer.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // a large one has to come before it takes memory
+	_, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, badRequest{http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d bytes", limit)}
 	}
 	if err != nil {
 		return nil, badRequest{http.StatusBadRequest, fmt.Errorf("read the body: %w", err)}
 	}
-	body, err := readObject(data)
+	body, err := readObject(buffer.Bytes())
 	if err != nil {
 		return nil, badRequest{http.StatusBadRequest, err}
 	}
