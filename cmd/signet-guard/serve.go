@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -143,6 +144,7 @@ func open(o *options, stdout, stderr io.Writer) (*gate, error) {
 			return nil, err
 		}
 	}
+	collectLess(o.maxMemory)
 	g.watcher = client.NewWatcher(client.New(client.Config{StateDir: o.state, UserAgent: "signet-guard"}), client.WatchConfig{
 		Refresh: time.Duration(o.refresh), MaxRepositories: o.maxRepos, MaxBytes: o.maxMemory,
 	})
@@ -151,6 +153,16 @@ func open(o *options, stdout, stderr io.Writer) (*gate, error) {
 		return nil, errors.Join(err, g.watcher.Close())
 	}
 	return g, g.Register(newWatchCollector(g.watcher.Stats))
+}
+
+// collectLess lets garbage grow to four times what is in use, within what the gate may
+// hold and a half: answers leave much behind and little in use, and would keep the
+// collector busy. Who sets GOGC or GOMEMLIMIT has decided otherwise.
+func collectLess(maxMemory int64) {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(maxMemory + maxMemory/2)
+	}
 }
 
 // listen opens all listeners and serves at them.
