@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -27,10 +28,16 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == floorCommand {
 		os.Exit(serveFloor(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == webhookCommand {
+		os.Exit(serveWebhook(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == holdCommand {
+		os.Exit(hold(os.Args[2:]))
+	}
 	bin := flag.String("bin", "bin", "folder with signet, signet-server and crane")
 	rounds := flag.Int("rounds", 15, "rounds of each comparison")
 	requests := flag.Int("requests", 20000, "timestamp reads in each round")
-	only := flag.String("only", "", "one area: verify, timestamp, yubikey, publish, fleet, catchup or compromise")
+	only := flag.String("only", "", "one area of "+areaNames())
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -39,6 +46,28 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// An area is a group of rows.
+type area struct {
+	name    string
+	measure func(*bench) error
+}
+
+func areas() []area {
+	return []area{
+		{"verify", (*bench).verify}, {"timestamp", (*bench).timestamp}, {"yubikey", (*bench).yubikey}, {"publish", (*bench).publish},
+		{"fleet", (*bench).fleet}, {"catchup", (*bench).catchup}, {"compromise", (*bench).compromise}, {"decisions", (*bench).decisions},
+		{"admission", (*bench).admission}, {"files", (*bench).files}, {"memory", (*bench).memory},
+	}
+}
+
+func areaNames() string {
+	var names []string
+	for _, area := range areas() {
+		names = append(names, area.name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func run(ctx context.Context, bin string, rounds, requests int, only string) error {
@@ -57,20 +86,17 @@ func run(ctx context.Context, bin string, rounds, requests int, only string) err
 		return err
 	}
 	ran := false
-	for _, area := range []struct {
-		name    string
-		measure func() error
-	}{{"verify", b.verify}, {"timestamp", b.timestamp}, {"yubikey", b.yubikey}, {"publish", b.publish}, {"fleet", b.fleet}, {"catchup", b.catchup}, {"compromise", b.compromise}} {
+	for _, area := range areas() {
 		if only != "" && only != area.name {
 			continue
 		}
 		ran = true
-		if err := area.measure(); err != nil {
+		if err := area.measure(b); err != nil {
 			return fmt.Errorf("%s: %w", area.name, err)
 		}
 	}
 	if !ran {
-		return fmt.Errorf("-only %s: expected verify, timestamp, yubikey, publish, fleet, catchup or compromise", only)
+		return fmt.Errorf("-only %s: expected one of %s", only, areaNames())
 	}
 	return nil
 }

@@ -45,6 +45,8 @@ type bench struct {
 	index    v1.ImageIndex
 	digest   string
 
+	images []string // what deployed published
+
 	account   client.Server
 	publisher tuf.Signer
 }
@@ -109,20 +111,24 @@ func (b *bench) startServer() error {
 	if err := b.server.Start(); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		if _, err := os.Stat(ready); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			printed, _ := os.ReadFile(logs.Name())
-			return fmt.Errorf("signet-server was not ready in 30 s:\n%s", printed)
-		}
-		time.Sleep(10 * time.Millisecond)
+	if _, err := waitFor(ready, logs.Name()); err != nil {
+		return fmt.Errorf("signet-server: %w", err)
 	}
 	b.url, b.metrics = "https://localhost:"+listen, "http://127.0.0.1:"+health+"/metrics"
 	b.ca, err = os.ReadFile(filepath.Join(b.dir, "signet-data", "ca.pem"))
 	return err
+}
+
+// waitFor waits for the file that a server writes when it is ready, and returns what
+// it says.
+func waitFor(ready, log string) ([]byte, error) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if said, err := os.ReadFile(ready); err == nil {
+			return said, nil
+		}
+	}
+	printed, _ := os.ReadFile(log)
+	return nil, fmt.Errorf("not ready in 30 s:\n%s", printed)
 }
 
 func freePort() (string, error) {

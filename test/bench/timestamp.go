@@ -108,12 +108,18 @@ func (b *bench) timestamp() error {
 const connections = 8
 
 func (b *bench) startFloor(file string) (cmd *exec.Cmd, address string, stop func(), err error) {
+	data := filepath.Join(b.dir, "signet-data")
+	return b.startSelf(floorCommand, file, filepath.Join(data, "cert.pem"), filepath.Join(data, "key.pem"))
+}
+
+// startSelf starts this program as a server that prints its address, and ends with
+// its standard input.
+func (b *bench) startSelf(args ...string) (cmd *exec.Cmd, address string, stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", nil, err
 	}
-	data := filepath.Join(b.dir, "signet-data")
-	cmd = exec.Command(self, floorCommand, file, filepath.Join(data, "cert.pem"), filepath.Join(data, "key.pem"))
+	cmd = exec.Command(self, args...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
