@@ -20,6 +20,11 @@ func setBy(t time.Time, by time.Duration) time.Time {
 // TestWatcherSeesTheWallClockGoBack sets the clock back under a process that goes on,
 // as its times have a monotonic reading, too: what has expired would be in date again.
 func TestWatcherSeesTheWallClockGoBack(t *testing.T) {
+	t.Run("after a whole update", func(t *testing.T) { wallClockGoesBack(t, func(*Watcher) {}) })
+	t.Run("after a cheap confirmation", func(t *testing.T) { wallClockGoesBack(t, (*Watcher).refreshAllDue) })
+}
+
+func wallClockGoesBack(t *testing.T, refresh func(*Watcher)) {
 	b := newBench(t)
 	started := time.Now()
 	set := b.clock.Now().Sub(started.Round(0)).Truncate(time.Second)
@@ -31,7 +36,7 @@ func TestWatcherSeesTheWallClockGoBack(t *testing.T) {
 	t.Cleanup(func() { w.Close() })
 	b.watched(w, "1.0", "one", Options{})
 	ran = 10 * time.Minute
-	w.refreshAllDue()
+	refresh(w)
 	b.watched(w, "1.0", "one", Options{})
 	b.watched(w, "1.0", "one", Options{Offline: true})
 	ran += time.Second

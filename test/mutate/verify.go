@@ -4,7 +4,7 @@ import "slices"
 
 // mutations are all of them.
 func mutations() []mutation {
-	return slices.Concat(verifier(), network(), publisher(), proposals(), servers(), history(), worst(), signer(), hardware(), policies(), gates(), kubernetes())
+	return slices.Concat(verifier(), network(), publisher(), proposals(), servers(), history(), worst(), signer(), hardware(), policies(), longLived(), gates(), kubernetes())
 }
 
 // verifier takes away what package tuf and the client's state protect from.
