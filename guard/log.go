@@ -133,6 +133,9 @@ func clean(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText] + "..."
 	}
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return s // nearly all are, and each line has many
+	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return '?'
