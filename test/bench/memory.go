@@ -64,7 +64,7 @@ func (b *bench) memory() error {
 	if err != nil {
 		return err
 	}
-	for _, pass := range []struct{ repositories, bound int }{{watchedRepositories, 0}, {watchedRepositories / 4, 4}} { // with room, and with too little
+	for _, pass := range []struct{ repositories, bound int }{{watchedRepositories, 0}, {watchedRepositories / 2, 8}} { // with room, and with too little
 		c, err := b.measure(os.Environ(), self, holdCommand, "anchor.json", "watched", strconv.Itoa(pass.repositories), strconv.Itoa(pass.bound))
 		if err != nil {
 			return err
@@ -196,9 +196,13 @@ func holdAll(ctx context.Context, anchorFile, state, count, bound string) (holdi
 		runtime.ReadMemStats(&memory)
 		return int64(memory.HeapAlloc)
 	}
-	before := heap()
 	watcher := client.NewWatcher(client.New(client.Config{StateDir: state, Anchors: client.Anchors{anchor}}), client.WatchConfig{MaxBytes: most << 20})
 	defer watcher.Close()
+	// The first one brings connections and the like, which all share.
+	if _, err := watcher.Verify(ctx, tuf.Image{Repository: watchedName(0), Tag: "v0"}, client.Options{}); err != nil {
+		return holding{}, err
+	}
+	before := heap()
 	const askers = 16
 	errs := make([]error, askers)
 	var asking sync.WaitGroup
