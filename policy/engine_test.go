@@ -67,6 +67,8 @@ func TestDemands(t *testing.T) {
 		}, tuf.RuleAge},
 		{"signed just in time", "    max-age: {signed: 90d}\n", aged(0, 90*24*time.Hour), ""},
 		{"signed too long ago", "    max-age: {signed: 90d}\n", aged(0, 90*24*time.Hour+time.Second), tuf.RuleAge},
+		{"signed by a clock that is ahead", "    max-age: {signed: 90d}\n", aged(0, -23*time.Hour), ""},
+		{"signed for years to come", "    max-age: {signed: 90d}\n", aged(0, -25*time.Hour), tuf.RuleAge},
 		{"signed nobody knows when", "    max-age: {signed: 90d}\n", unknown, tuf.RuleAge},
 		{"a platform that it has", "    platforms: [linux/amd64]\n", nil, ""},
 		{"all platforms that it has", "    platforms: [linux/amd64, linux/arm64/v8]\n", nil, ""},

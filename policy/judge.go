@@ -111,6 +111,9 @@ func (e *Engine) ask(ctx context.Context, image tuf.Image, options client.Option
 	return &own, nil
 }
 
+// maxAhead is how far a signer's clock may be ahead, whatever its time zone.
+const maxAhead = 24 * time.Hour
+
 // judge holds a trusted decision to what its rule demands beside trust.
 func judge(rule *Rule, d *client.Decision, runsOn string, now time.Time) error {
 	refuse := func(by tuf.Rule, key, format string, args ...any) error {
@@ -132,6 +135,8 @@ func judge(rule *Rule, d *client.Decision, runsOn string, now time.Time) error {
 		switch {
 		case d.Signed == nil:
 			return refuse(tuf.RuleAge, "max-age", "it is not known when %s was last signed; at most %s ago is taken", d.Image, span(most))
+		case d.Signed.Sub(now) > maxAhead: // it would be young for as long as its signer likes
+			return refuse(tuf.RuleAge, "max-age", "what vouches for %s says that it was signed at %s, which is yet to come", d.Image, d.Signed.UTC().Format(time.RFC3339))
 		case now.Sub(*d.Signed) > most:
 			return refuse(tuf.RuleAge, "max-age", "what vouches for %s was last signed %s ago, at %s; at most %s ago is taken", d.Image,
 				span(now.Sub(*d.Signed)), d.Signed.UTC().Format(time.RFC3339), span(most))
