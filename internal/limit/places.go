@@ -2,18 +2,25 @@ package limit
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
 // Places are for work at once: so many in all, and a Share of them for one address, so
 // that one that is slow on purpose cannot take every place. Who finds none waits for
-// one: ahead of the places of all, for one of its own.
+// one: ahead of the places of all, for one of its own, and with no more of its kind than
+// four times what its address may have.
 type Places struct {
 	all chan struct{}
 
 	mu  sync.Mutex
 	own map[string]*own
 }
+
+// waiting is how many may have or want a place of an address, for each that it has.
+const waiting = 4
+
+var errCrowd = errors.New("too many of this address wait already")
 
 // own are the places of one address, and how many have or want one.
 type own struct {
@@ -50,6 +57,10 @@ func (p *Places) takeOwn(ctx context.Context, address string) (leave func(), err
 	if o == nil {
 		o = &own{places: make(chan struct{}, Share(cap(p.all)))}
 		p.own[address] = o
+	}
+	if o.users >= waiting*cap(o.places) {
+		p.mu.Unlock()
+		return nil, errCrowd
 	}
 	o.users++
 	p.mu.Unlock()
