@@ -4,6 +4,7 @@ package main
 // turning people away.
 func gates() []mutation {
 	const pass, hosts, gap = "gate gone around", "hosts.toml gone around", "gate's restart"
+	const word, busy = "policy taken back", "gate kept busy"
 	return []mutation{
 		{pass, "guard/gate.go", `	case decision == nil || decision.Policy == nil || !decision.Policy.Allowed:`, `	case decision == nil || decision.Policy == nil:`, []string{"guard.TestNoClearAnswerIsARefusal"}, nil},
 		{pass, "guard/gate.go", `		return refused(decision, q, err), err
@@ -29,6 +30,20 @@ func gates() []mutation {
 		{hosts, "guard/containerd/answer.go", `if !unicode.IsPrint(r) || r == unicode.ReplacementChar {`, `if (!unicode.IsPrint(r) || r == unicode.ReplacementChar) && false {`, []string{"containerd.TestDoor"}, nil},
 		{hosts, "guard/containerd/plugin.go", `	if descriptor.Digest != digest {`, `	if false {`, []string{"containerd.TestPlugin"}, nil},
 		{hosts, "guard/containerd/plugin.go", `	case decision.Trusted && decision.Digest != digest:`, `	case false:`, []string{"containerd.TestPlugin"}, nil},
+
+		{word, "cmd/signet-guard/policy.go", `gone != nil && ctx.Err() == nil {`, `gone != nil && false {`, []string{"signet-guard.TestSignedPolicyHoldsAsLongAsItsWord"}, nil},
+		{word, "cmd/signet-guard/policy.go", `		l.rules.Store(nil)`, ``, []string{"signet-guard.TestSignedPolicyHoldsAsLongAsItsWord"}, nil},
+		{word, "cmd/signet-guard/policy.go", `, !time.Now().Before(l.until):`, `:`, []string{"signet-guard.TestSignedPolicyHoldsAsLongAsItsWord"}, nil},
+		{word, "guard/gate.go", `	g.decider.Store(nil)`, ``, []string{"signet-guard.TestSignedPolicyHoldsAsLongAsItsWord"}, nil},
+
+		{busy, "internal/limit/places.go", `make(chan struct{}, Share(cap(p.all)))`, `make(chan struct{}, cap(p.all))`, []string{"guard.TestOneAddressCannotTakeEveryPlace"}, nil},
+		{busy, "internal/limit/places.go", `	if o.users >= waiting*cap(o.places) {`, `	if false {`, []string{"limit.TestCrowd"}, nil},
+		{busy, "guard/door.go", `[]*limit.Places{e.large, e.work}`, `[]*limit.Places{e.work}`, []string{"guard.TestLargeBodiesAreFewAtOnce"}, nil},
+		{busy, "guard/kubernetes/json.go", `s.values > maxValues {`, `false {`, []string{"kubernetes.TestBodiesThatAreNotTaken"}, nil},
+		{busy, "guard/containerd/answer.go", `	_ = conn.SetDeadline(time.Now().Add(answerWithin))`, `	_ = answerWithin * time.Second`, []string{"containerd.TestRefusalThatNobodyReads"}, nil},
+		{busy, "cmd/signet-guard/serve.go", `limit.Listener(l, o.maxConnections))`, `l)`, []string{"signet-guard.TestConnectionsAreBounded"}, nil},
+		{busy, "cmd/signet-guard/serve.go", `	signal.Ignore(syscall.SIGPIPE)`, ``, []string{"signet-guard.TestLogThatNobodyReads"}, nil},
+		{busy, "guard/log.go", `		if l.torn {`, `		if false {`, []string{"guard.TestFullDisk"}, nil},
 
 		{gap, "cmd/signet-guard/drain.go", `		closed.Go(func() { settled[i] = s.settle(wait) })`, `		closed.Go(func() { _, settled[i] = s, nil })`, []string{"signet-guard.TestRestartWithoutAGap"}, nil},
 	}

@@ -45,7 +45,7 @@ var folders = map[string]string{
 	"attack": "test/attack", "conformance": "test/conformance", "crash": "test/crash", "property": "test/property",
 	"store": "server/store", "api": "server/api", "yubikey": "keystore/yubikey", "signet": "cmd/signet",
 	"signet-server": "cmd/signet-server", "registry": "client/registry", "card": "test/yubikey/card",
-	"kubernetes": "guard/kubernetes",
+	"kubernetes": "guard/kubernetes", "limit": "internal/limit",
 }
 
 // split takes "client.TestRollback" apart.
