@@ -184,6 +184,7 @@ func (c Config) carrier() (*guard, error) {
 			TLSHandshakeTimeout:   10 * time.Second,
 			ResponseHeaderTimeout: 30 * time.Second,
 			DisableCompression:    true,
+			IdleConnTimeout:       30 * time.Second, // each question has a carrier of its own
 		}
 	}
 	return &guard{carrier: carrier, plainHTTP: c.PlainHTTP}, nil
