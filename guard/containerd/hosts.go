@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"strings"
 )
@@ -15,7 +16,8 @@ type Hosts struct {
 	// Files on the node, absolute: the CA of the gate's certificate ("": the
 	// system's), and the certificate that the node shows, with its key.
 	CA, Cert, Key string
-	// RegistryCA is the CA of the registry's certificate; "": the system's.
+	// RegistryCA is the CA of the registry's certificate; "": the system's. A registry
+	// on this machine without one is asked over plain HTTP, as containerd does.
 	RegistryCA string
 	// Resolve lets the registry resolve what the gate does not: for a policy that
 	// warns, audits or exempts.
@@ -41,13 +43,8 @@ func (h Hosts) Write(w io.Writer) error {
 	if err := h.check(); err != nil {
 		return err
 	}
-	server := h.Registry
-	if server == "docker.io" {
-		server = "registry-1.docker.io"
-	}
 	var b strings.Builder
-	folder := h.Registry
-	fmt.Fprintf(&b, hostsHead, folder, h.Registry)
+	fmt.Fprintf(&b, hostsHead, h.Registry, h.Registry)
 	if h.Resolve {
 		b.WriteString(`#   - The registry may resolve here: while the gate does not answer, every tag is
 #     pulled unasked. It is for a policy that warns or audits; take it away to enforce.
@@ -60,7 +57,7 @@ func (h Hosts) Write(w io.Writer) error {
 		b.WriteString(`# The registry has no "resolve": while the gate does not answer, no tag is pulled.
 `)
 	}
-	fmt.Fprintf(&b, "\nserver = %q\ncapabilities = %s\n", "https://"+server, capabilities)
+	fmt.Fprintf(&b, "\nserver = %q\ncapabilities = %s\n", h.server(), capabilities)
 	if h.RegistryCA != "" {
 		fmt.Fprintf(&b, "ca = %q\n", h.RegistryCA)
 	}
@@ -73,6 +70,22 @@ func (h Hosts) Write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// server is the registry's own address.
+func (h Hosts) server() string {
+	host := h.Registry
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	switch {
+	case h.Registry == "docker.io":
+		return "https://registry-1.docker.io"
+	case h.RegistryCA == "" && (host == "localhost" || (ip != nil && ip.IsLoopback())):
+		return "http://" + h.Registry
+	}
+	return "https://" + h.Registry
 }
 
 func (h Hosts) check() error {

@@ -127,6 +127,20 @@ func TestHosts(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, out.String())
 		}
 	}
+	for registry, want := range map[Hosts]string{
+		{Registry: "localhost:5000"}:                       "http://localhost:5000",
+		{Registry: "127.0.0.1:5000"}:                       "http://127.0.0.1:5000",
+		{Registry: "[::1]:5000"}:                           "http://[::1]:5000",
+		{Registry: "localhost:5000", RegistryCA: "/c.pem"}: "https://localhost:5000",
+		{Registry: "localhost.example.com"}:                "https://localhost.example.com",
+		{Registry: "192.0.2.7:5000"}:                       "https://192.0.2.7:5000",
+	} {
+		registry.Gate = "https://gate.example.com:4460"
+		out.Reset()
+		if err := registry.Write(&out); err != nil || !strings.Contains(out.String(), "\nserver = \""+want+"\"\n") {
+			t.Errorf("%s, CA %q: expected the server %s, got %v\n%s", registry.Registry, registry.RegistryCA, want, err, out.String())
+		}
+	}
 	for name, bad := range map[string]Hosts{
 		"plain HTTP":       {Registry: "a.example", Gate: "http://gate.example.com"},
 		"a path":           {Registry: "a.example", Gate: "https://gate.example.com/x"},
