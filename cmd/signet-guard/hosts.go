@@ -24,6 +24,9 @@ what it does not stop.`,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return nil }, // in place of the root's
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h.Registry = args[0]
+			if h.Gate == "" {
+				return program.UsageError{Err: errors.New("--gate says where nodes reach the gate: https://HOST:PORT")}
+			}
 			for _, file := range []string{h.CA, h.Cert, h.Key, h.RegistryCA} {
 				if file != "" && !filepath.IsAbs(file) {
 					return program.UsageError{Err: errors.New("files are those on the node, and have to be absolute: containerd takes others from the folder of hosts.toml")}
@@ -40,7 +43,7 @@ what it does not stop.`,
 	f.StringVar(&h.CA, "gate-ca", "", "`file` on the node with the CA of the gate's certificate")
 	f.StringVar(&h.Cert, "node-cert", "", "`file` on the node with the certificate to show to the gate")
 	f.StringVar(&h.Key, "node-key", "", "`file` on the node with its private key")
-	f.StringVar(&h.RegistryCA, "node-registry-ca", "", "`file` on the node with the CA of the registry's certificate")
+	f.StringVar(&h.RegistryCA, "node-registry-ca", "", "`file` on the node with the CA of the registry's certificate (default: the system's; one on loopback is asked over plain HTTP)")
 	f.BoolVar(&h.Resolve, "resolve", false, "let the registry resolve what the gate does not: for a policy that warns or audits")
 	return cmd
 }

@@ -133,7 +133,7 @@ func (o *options) needServe() error {
 	case o.policy == "":
 		return program.UsageError{Err: errors.New("--policy says what may run: a file, or oci://NAME:TAG")}
 	case o.tlsCert == "" && o.needsTLS():
-		return program.UsageError{Err: errors.New("--tls-cert and --tls-key: the gate serves HTTPS only, but for sockets of this machine")}
+		return program.UsageError{Err: errors.New("--tls-cert and --tls-key: the gate serves HTTPS only, but for sockets of this machine; docs/guard.md makes a certificate for a first try")}
 	}
 	return nil
 }

@@ -151,7 +151,11 @@ func (l *loader) load(ctx context.Context) error {
 		return nil
 	}
 	for _, finding := range p.Lint(time.Now()) {
-		l.log.Warn("the policy has a finding", "severity", finding.Severity, "line", finding.Line, "rule", finding.Rule, "finding", finding.Text)
+		level := slog.LevelWarn
+		if finding.Severity == policy.SeverityInfo {
+			level = slog.LevelInfo
+		}
+		l.log.Log(ctx, level, "the policy has a finding", "severity", finding.Severity, "line", finding.Line, "rule", finding.Rule, "finding", finding.Text)
 	}
 	l.rules.Store(p.Kubernetes())
 	l.gate.Use(policy.New(policy.Config{Policy: p, Verifier: l.verifier, Anchors: anchors}), p.Name)

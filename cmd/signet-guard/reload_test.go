@@ -174,9 +174,12 @@ func TestOptions(t *testing.T) {
 			}
 		})
 	}
+	var out, errOut output
+	if status := run(t.Context(), []string{"config", "containerd", "a.example"}, nil, &out, &errOut); status != 2 || !strings.Contains(errOut.String(), "--gate says where") {
+		t.Errorf("a hosts.toml without a gate: status %d: %s", status, errOut.String())
+	}
 	r := newRoom(t)
 	r.write(t, "policy.yaml", "version: 1\nrules: [what]\n")
-	var out, errOut output
 	if status := run(t.Context(), r.args("gate"), nil, &out, &errOut); status != 1 || !strings.Contains(errOut.String(), "policy.yaml:2") {
 		t.Errorf("status %d: %s", status, errOut.String())
 	}
