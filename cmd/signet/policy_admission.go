@@ -88,7 +88,7 @@ func (a *app) admitObject(ctx context.Context, p *policy.Policy, engine *policy.
 			}
 		}
 		where := fmt.Sprintf("%s in %s, %s: ", name, asked.namespace, image.Container)
-		if err := a.printRuled(admitted, decision, where, err); err != nil {
+		if err := a.printRuled(admitted, decision, where, admitted.Pinned, err); err != nil {
 			return errors.Join(refused, err)
 		}
 	}

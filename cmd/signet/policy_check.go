@@ -28,8 +28,8 @@ nothing, exemptions that have ended or end soon, rules that refuse nothing, ways
 around. No trust server is asked, but for a policy of oci://.
 
 Exit status: 0 it is a policy, and every rule can decide something; 1 a rule, pattern
-or mirror cannot (severity error), or with --strict, there is a warning; 2 it is no
-policy.`,
+or mirror cannot (severity error), with --strict, there is a warning, or the policy
+could not be read; 2 it is no policy; 3 one of oci:// is not trusted.`,
 		Example: `  signet policy check --strict policy.yaml`,
 		Args:    cobra.ExactArgs(1),
 	}

@@ -50,7 +50,7 @@ it is refused), 2 usage, or POLICY is none.`,
 		for _, arg := range args[1:] {
 			decision, err := engine.Decide(ctx, policy.Question{Image: arg})
 			refused = errors.Join(refused, err)
-			if err := a.printRuled(decision, decision, "", err); err != nil {
+			if err := a.printRuled(decision, decision, "", "", err); err != nil {
 				return errors.Join(refused, err)
 			}
 		}
@@ -63,15 +63,18 @@ it is refused), 2 usage, or POLICY is none.`,
 }
 
 // printRuled prints what a policy decided: v as JSON, or a line. where says who runs
-// the image.
-func (a *app) printRuled(v any, d *client.Decision, where string, refused error) error {
+// the image; pinned, what a gate would write in its place.
+func (a *app) printRuled(v any, d *client.Decision, where, pinned string, refused error) error {
 	if refused != nil {
 		d.Hint = hint(refused)
 	}
 	a.warn(d)
 	return a.print(v, func(w io.Writer) {
 		run := ""
-		if refused == nil {
+		switch {
+		case refused == nil && pinned != "":
+			run = ", pinned as " + pinned
+		case refused == nil:
 			run = ", run " + runs(d)
 		}
 		fmt.Fprintf(w, "%s %s%s: %s%s\n", verdict(d), where, d.Image, ruled(d), run)
