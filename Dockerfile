@@ -1,5 +1,6 @@
 # Three images with one static binary each and nothing else: no shell, no libc, no
-# package manager. Build with `docker compose build`.
+# package manager. `docker compose build` makes server and signer,
+# `docker build --target guard .` the gate.
 ARG GO_IMAGE=golang:1.26-bookworm
 
 FROM ${GO_IMAGE} AS build
