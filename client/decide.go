@@ -23,7 +23,7 @@ func (c *Client) verify(ctx context.Context, image tuf.Image, options Options) (
 			return err
 		})
 	}
-	decision.finish(image, options, err)
+	err = decision.finish(image, options, err)
 	decision.confirmed(checked, c.config.Now())
 	return decision, err
 }
@@ -56,8 +56,12 @@ func elapsed(since, now time.Time) time.Duration {
 }
 
 // finish gives the decision what does not depend on metadata, and holds back from a
-// refused one what could be taken for a yes.
-func (d *Decision) finish(image tuf.Image, options Options, err error) {
+// refused one what could be taken for a yes. It returns err, or that there is no yes
+// after all: one for which nobody vouches is none.
+func (d *Decision) finish(image tuf.Image, options Options, err error) error {
+	if err == nil && (len(d.Signers) == 0 || d.Digest == "" && image.Digest == "") {
+		err = fmt.Errorf("%s: could not find out: nothing was read that vouches for it", image)
+	}
 	d.Image, d.Repository, d.Offline = image.String(), image.Repository, options.Offline
 	d.From = options.From
 	if d.Tag == "" {
@@ -77,10 +81,11 @@ func (d *Decision) finish(image tuf.Image, options Options, err error) {
 		d.Digest = image.Digest
 		d.Length, d.MediaType, d.Annotations, d.Platforms, d.Signed = 0, "", nil, nil, nil
 		d.Rule, d.Reason = tuf.RuleOf(err), reasonOf(err)
-		return
+		return err
 	}
 	d.Reference = image.Repository + "@" + d.Digest
 	d.Trusted = true
+	return nil
 }
 
 // reasonOf is an error in one line.

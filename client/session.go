@@ -113,8 +113,14 @@ func (s *session) clock() time.Time {
 	return s.client.config.Now()
 }
 
+// errNoServer says that nobody can be asked, which is no yes.
+var errNoServer = errors.New("the trust anchor names no server")
+
 // online asks one server after the other.
 func (s *session) online(ctx context.Context) error {
+	if len(s.anchor.Servers) == 0 {
+		return errNoServer
+	}
 	var errs []error
 	for _, address := range s.anchor.Servers {
 		err := s.server(ctx, address)

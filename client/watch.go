@@ -160,8 +160,7 @@ func (w *Watcher) Verify(ctx context.Context, image tuf.Image, options Options) 
 // refused is the decision that a question is answered with when nothing was read.
 func refused(image tuf.Image, options Options, err error) (*Decision, error) {
 	d := &Decision{}
-	d.finish(image, options, err)
-	return d, err
+	return d, d.finish(image, options, err)
 }
 
 // known answers from memory, by what was confirmed at a time, or returns nil.

@@ -198,7 +198,7 @@ func (e *watched) inVain() bool {
 			return false
 		}
 	}
-	return true
+	return e.boarded // else somebody is about to
 }
 
 // all lists what is watched.

@@ -117,6 +117,7 @@ func (w *Watcher) board(e *watched, image tuf.Image, kind int) (*flight, *reply)
 			return nil, &later
 		}
 	}
+	e.boarded = true
 	flights := &e.flights[kind]
 	switch f := flights.now; {
 	case f == nil:
@@ -250,7 +251,7 @@ func (w *Watcher) land(f *flight) *flight {
 		}
 		o.answer = &reply{err: err, at: now, turn: &atomic.Int64{}}
 		if f.err == nil && f.last != nil && o.given != nil {
-			o.given.finish(image, Options{}, err)
+			err = o.given.finish(image, Options{}, err)
 			o.answer.given, o.answer.checked, o.answer.first = o.given, f.last.checked, f.last.x.floor()
 			refusals[image] = o.answer
 		}

@@ -27,6 +27,7 @@ type watched struct {
 	mu      sync.Mutex
 	flights [2]flights // online, offline
 	bytes   int64      // counted in Watcher.bytes
+	boarded bool       // somebody has had it found out
 	gone    bool       // not watched any more: what is held counts no longer
 }
 

@@ -97,7 +97,7 @@ func (w *Watcher) renew(ctx context.Context, f *flight, before *held) {
 
 // answered is the answer to one question.
 func (w *Watcher) answered(f *flight, image tuf.Image, d *Decision, err error) *reply {
-	d.finish(image, Options{}, err)
+	err = d.finish(image, Options{}, err)
 	a := &reply{given: d, err: err, at: w.client.config.Now(), first: f.run.x.firstToExpire(), checked: f.run.checked, turn: &atomic.Int64{}}
 	a.turn.Store(w.turn.Load())
 	return a
@@ -108,6 +108,9 @@ func (w *Watcher) update(f *flight) error {
 	s, err := w.session(f)
 	if err != nil {
 		return err
+	}
+	if len(s.anchor.Servers) == 0 {
+		return errNoServer
 	}
 	var failed []error
 	for _, address := range s.anchor.Servers {
