@@ -138,9 +138,13 @@ type answer struct {
 // one run tells everything. files are those that subjects come from, and unread is
 // what was wrong with others.
 func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefile.File, unread error, flags verifyFlags) (err error) {
+	// A report that an earlier run left must not stand for one that did not get far.
+	early := func(err error) error {
+		return errors.Join(err, flags.files.report(nil, errors.Join(unread, err)))
+	}
 	verifier, err := a.verifier()
 	if err != nil {
-		return err
+		return early(err)
 	}
 	asks := policy.Verifier(verifier)
 	if len(subjects) > 1 && !flags.firstUse {
@@ -153,10 +157,10 @@ func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefil
 		asked := policyFlags{offline: flags.offline, from: flags.from, registry: flags.registry}
 		p, err := a.loadPolicy(ctx, flags.policy, asked)
 		if err != nil {
-			return err
+			return early(err)
 		}
 		if flags.judge, err = a.judge(p, asks, asked); err != nil {
-			return err
+			return early(err)
 		}
 	}
 	refused := unread
