@@ -35,11 +35,11 @@ type loader struct {
 	log      *slog.Logger
 
 	rules atomic.Pointer[policy.Kubernetes]
+	until atomic.Pointer[time.Time] // when the word that current is trusted expires; nil: a file's never does
 
 	mu      sync.Mutex
 	current *policy.Policy // in use
 	anchors client.Anchors
-	until   time.Time // when the word that current is trusted expires; zero: of a file, never
 	failing bool
 }
 
@@ -71,7 +71,7 @@ func isArtifact(from string) bool { return strings.HasPrefix(from, policies.Sche
 
 // kubernetes returns what the policy in use says of Kubernetes.
 func (l *loader) kubernetes() *policy.Kubernetes {
-	if rules := l.rules.Load(); rules != nil {
+	if rules := l.rules.Load(); rules != nil && !l.expired() {
 		return rules
 	}
 	return &policy.Kubernetes{}
@@ -94,7 +94,8 @@ func (l *loader) look(ctx context.Context) error {
 	if gone := l.gone(ctx); gone != nil && ctx.Err() == nil {
 		l.rules.Store(nil)
 		l.gate.Drop(gone)
-		l.current, l.until = nil, time.Time{}
+		l.current = nil
+		l.until.Store(nil)
 		return gone
 	}
 	l.gate.Keep(err)
@@ -123,17 +124,42 @@ func (l *loader) gone(ctx context.Context) error {
 	case err == nil:
 		l.holdUntil(decision)
 		return nil
-	case tuf.IsRefusal(err), !time.Now().Before(l.until):
+	case tuf.IsRefusal(err), l.expired():
 		return fmt.Errorf("the policy %s that was in use is not trusted any more: %w", l.current.Name, err)
 	}
 	return nil
 }
 
+// holdUntil notes when the word on a signed policy expires; of a file there is none.
 func (l *loader) holdUntil(d *client.Decision) {
-	l.until = time.Time{}
-	if d != nil && d.Expires != nil {
-		l.until = *d.Expires
+	switch {
+	case d == nil:
+		l.until.Store(nil)
+	case d.Expires == nil:
+		l.until.Store(&time.Time{}) // one that never does is none
+	default:
+		l.until.Store(d.Expires)
 	}
+}
+
+func (l *loader) expired() bool {
+	until := l.until.Load()
+	return until != nil && !time.Now().Before(*until)
+}
+
+// inForce decides by a policy that a loader has in use, until the word on it expires:
+// also while the loader waits for a server.
+type inForce struct {
+	guard.Decider
+	loader *loader
+}
+
+// Decide refuses what it is asked after that.
+func (p inForce) Decide(ctx context.Context, q policy.Question) (*client.Decision, error) {
+	if p.loader.expired() {
+		return nil, errors.New("could not find out: the word of those who signed the gate's policy has expired")
+	}
+	return p.Decider.Decide(ctx, q)
 }
 
 func (l *loader) load(ctx context.Context) error {
@@ -158,7 +184,7 @@ func (l *loader) load(ctx context.Context) error {
 		l.log.Log(ctx, level, "the policy has a finding", "severity", finding.Severity, "line", finding.Line, "rule", finding.Rule, "finding", finding.Text)
 	}
 	l.rules.Store(p.Kubernetes())
-	l.gate.Use(policy.New(policy.Config{Policy: p, Verifier: l.verifier, Anchors: anchors}), p.Name)
+	l.gate.Use(inForce{policy.New(policy.Config{Policy: p, Verifier: l.verifier, Anchors: anchors}), l}, p.Name)
 	l.current, l.anchors = p, anchors
 	return nil
 }
@@ -204,8 +230,8 @@ func (l *loader) run(ctx context.Context, every time.Duration, hangup <-chan str
 		if err != nil && !errors.Is(err, context.Canceled) {
 			l.log.Error("there is no policy: everything is refused", "policy", l.from, "error", err)
 			wait = min(soon, every)
-		} else if expires := l.expires(); !expires.IsZero() {
-			wait = max(min(every, time.Until(expires)), time.Second)
+		} else if until := l.until.Load(); until != nil {
+			wait = max(min(every, time.Until(*until)), time.Second)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -217,11 +243,4 @@ func (l *loader) run(ctx context.Context, every time.Duration, hangup <-chan str
 		case <-timer.C:
 		}
 	}
-}
-
-// expires is when the word on the policy in use does; zero: never.
-func (l *loader) expires() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.until
 }

@@ -43,15 +43,14 @@ func (n *notary) Verify(_ context.Context, image tuf.Image, options client.Optio
 	return &client.Decision{Trusted: true, Repository: image.Repository, Digest: n.digest, Expires: &n.expires}, nil
 }
 
-// A signed policy holds while its signers' word does: through a silent or a lying
-// server, and through a newer one that is broken; not once it was revoked, has expired
-// or is of nobody who may make one. Then everything is refused, exemptions included.
-func TestSignedPolicyHoldsAsLongAsItsWord(t *testing.T) {
+// pushed serves a registry with a policy in it, and returns what pushes another one.
+func pushed(t *testing.T, text string) (digest, repository string, push func(text string) string) {
+	t.Helper()
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	images := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
-	defer images.Close()
-	repository := strings.TrimPrefix(images.URL, "http://") + "/team/policy"
-	push := func(text string) string {
+	t.Cleanup(images.Close)
+	repository = strings.TrimPrefix(images.URL, "http://") + "/team/policy"
+	push = func(text string) string {
 		t.Helper()
 		digest, err := registry.Config{}.PushArtifact(t.Context(), tuf.Image{Repository: repository, Tag: "production"}, policies.Kind, "policy.yaml", []byte(text))
 		if err != nil {
@@ -59,7 +58,15 @@ func TestSignedPolicyHoldsAsLongAsItsWord(t *testing.T) {
 		}
 		return digest
 	}
-	good, broken := push(aPolicy+"kubernetes: {exempt-namespaces: [lab]}\n"), push("version: 1\nrules: [what]\n")
+	return push(text), repository, push
+}
+
+// A signed policy holds while its signers' word does: through a silent or a lying
+// server, and through a newer one that is broken; not once it was revoked, has expired
+// or is of nobody who may make one. Then everything is refused, exemptions included.
+func TestSignedPolicyHoldsAsLongAsItsWord(t *testing.T) {
+	good, repository, push := pushed(t, aPolicy+"kubernetes: {exempt-namespaces: [lab]}\n")
+	broken := push("version: 1\nrules: [what]\n")
 	silent := errors.New("no server answers")
 	refusal := func(rule tuf.Rule) error { return &tuf.Refusal{Repository: repository, Rule: rule, Detail: "no"} }
 	expired := &tuf.ExpiredError{Repository: repository, Role: tuf.RoleTimestamp, Expired: time.Now().Add(-time.Hour), Now: time.Now()}
@@ -79,7 +86,7 @@ func TestSignedPolicyHoldsAsLongAsItsWord(t *testing.T) {
 		"state lost, and too long": {notary{good, past, silent, errors.New("nothing is held")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := &notary{digest: good, expires: test.then.expires}
+			n := &notary{digest: good, expires: later}
 			g := guard.New(guard.Config{})
 			l, err := newLoader(policies.Scheme+repository+":production", "", t.TempDir(), "", n, g, slog.New(slog.DiscardHandler))
 			if err != nil {
@@ -97,6 +104,7 @@ func TestSignedPolicyHoldsAsLongAsItsWord(t *testing.T) {
 				t.Fatalf("signed: %v", err)
 			}
 			*n = test.then
+			l.until.Store(&test.then.expires) // time passes
 			err = l.look(t.Context())
 			if allowed() != test.stays || (err == nil) != test.stays {
 				t.Fatalf("it stays: %t, expected %t: %v", allowed(), test.stays, err)
@@ -104,6 +112,33 @@ func TestSignedPolicyHoldsAsLongAsItsWord(t *testing.T) {
 			*n = notary{good, later, nil, nil}
 			if err := l.look(t.Context()); err != nil || !allowed() {
 				t.Errorf("signed again: %v", err)
+			}
+		})
+	}
+}
+
+// The word on a policy is held against the clock at every answer, and not only when
+// the gate next looks.
+func TestSignedPolicyExpiresAtOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		expires time.Time
+		holds   bool
+	}{"holds": {time.Now().Add(time.Hour), true}, "has expired since": {time.Now().Add(-time.Second), false}} {
+		t.Run(name, func(t *testing.T) {
+			good, repository, _ := pushed(t, aPolicy+"kubernetes: {exempt-namespaces: [lab]}\n")
+			n := &notary{digest: good, expires: test.expires}
+			g := guard.New(guard.Config{})
+			l, err := newLoader(policies.Scheme+repository+":production", "", t.TempDir(), "", n, g, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.source = func(client.Anchors) policies.Source { return policies.Source{Verifier: n} }
+			if err := l.look(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			d, err := g.Ask(t.Context(), guard.Asker{}, guard.Question{Question: policy.Question{Image: "registry.example.com/app@" + exempt}})
+			if (err == nil) != test.holds || d.Policy.Allowed != test.holds || l.kubernetes().Exempt("lab") != test.holds {
+				t.Errorf("%+v, %v; exempt: %t", d, err, l.kubernetes().Exempt("lab"))
 			}
 		})
 	}

@@ -33,7 +33,9 @@ func gates() []mutation {
 
 		{word, "cmd/signet-guard/policy.go", `gone != nil && ctx.Err() == nil {`, `gone != nil && false {`, []string{"signet-guard.TestSignedPolicyHoldsAsLongAsItsWord"}, nil},
 		{word, "cmd/signet-guard/policy.go", `		l.rules.Store(nil)`, ``, []string{"signet-guard.TestSignedPolicyHoldsAsLongAsItsWord"}, nil},
-		{word, "cmd/signet-guard/policy.go", `, !time.Now().Before(l.until):`, `:`, []string{"signet-guard.TestSignedPolicyHoldsAsLongAsItsWord"}, nil},
+		{word, "cmd/signet-guard/policy.go", `, l.expired():`, `:`, []string{"signet-guard.TestSignedPolicyHoldsAsLongAsItsWord"}, nil},
+		{word, "cmd/signet-guard/policy.go", `	if p.loader.expired() {`, `	if false {`, []string{"signet-guard.TestSignedPolicyExpiresAtOnce"}, nil},
+		{word, "cmd/signet-guard/policy.go", `rules != nil && !l.expired() {`, `rules != nil {`, []string{"signet-guard.TestSignedPolicyExpiresAtOnce"}, nil},
 		{word, "guard/gate.go", `	g.decider.Store(nil)`, ``, []string{"signet-guard.TestSignedPolicyHoldsAsLongAsItsWord"}, nil},
 
 		{busy, "internal/limit/places.go", `make(chan struct{}, Share(cap(p.all)))`, `make(chan struct{}, cap(p.all))`, []string{"guard.TestOneAddressCannotTakeEveryPlace"}, nil},
