@@ -251,7 +251,7 @@ func (w *Watcher) land(f *flight) *flight {
 		}
 		o.answer = &reply{err: err, at: now, turn: &atomic.Int64{}}
 		if f.err == nil && f.last != nil && o.given != nil {
-			err = o.given.finish(image, Options{}, err)
+			o.answer.err = o.given.finish(image, Options{}, err)
 			o.answer.given, o.answer.checked, o.answer.first = o.given, f.last.checked, f.last.x.floor()
 			refusals[image] = o.answer
 		}
