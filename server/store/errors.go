@@ -88,10 +88,11 @@ func reason(err error) string {
 		return "its certificate is not trusted"
 	case errors.Is(err, pq.ErrSSLNotSupported):
 		return "it does not offer TLS"
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE): // how a peer hangs up who has not read everything
+		return "the connection to it was lost"
 	case network:
 		return "it cannot be reached"
-	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection to it was lost"
 	}
 	return "it failed"
 }
