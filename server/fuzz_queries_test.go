@@ -22,7 +22,8 @@ func FuzzCursor(f *testing.F) {
 		if err != nil || text == "" {
 			return
 		}
-		if tuf.CheckRepository(e.Repository) != nil || !isRole(e.Role) {
+		second := e.Repository == "" && e.Role == "" && e.Expires.Unix() > 0 // the start of one
+		if !second && (tuf.CheckRepository(e.Repository) != nil || !isRole(e.Role)) {
 			t.Fatalf("%q reaches the store as %+v", text, e)
 		}
 		back, err := readCursor(cursor(e))
