@@ -30,7 +30,7 @@ func servers() []mutation {
 		{"foreign publisher", "tuf/publish.go", `if threshold < 1 || threshold > len(ids) {`, `if false {`, []string{"property.TestEachAbuse"}, nil},
 		{"foreign publisher", "tuf/publish.go", `if !slices.ContainsFunc(p.rules.Online[role], func(k *Key) bool { return k.ID() == id }) {`, `if false {`,
 			[]string{"property.TestEachAbuse", "server.TestForeignOnlineKeyIsRefused"}, nil},
-		{"foreign publisher", "tuf/publish.go", `return k.ID() == s.KeyID && k.Verify(payload, s.Signature) == nil`, `return payload != nil`, []string{"property.TestEachAbuse"}, nil},
+		{"foreign publisher", "tuf/publish_result.go", `return k.ID() == s.KeyID && k.Verify(payload, s.Signature) == nil`, `return payload != nil`, []string{"property.TestEachAbuse"}, nil},
 		{"foreign publisher", "tuf/targets.go", `		if image.Repository != repository {
 			return refuse(RulePath`, `		if false {
 			return refuse(RulePath`, []string{"property.TestEachAbuse"}, nil},
