@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,12 +25,14 @@ func (r ruling) trusted() bool { return r.err == nil && r.decision.Trusted }
 // errLate says that the time was over first.
 var errLate = errors.New("no decision came in the time that the API server waits")
 
-// decide asks about images, some at once. Each gets a ruling: one that does not come
-// in time, or breaks off, is a refusal. It returns when the time is over, even if the
-// gate goes on.
+// decide asks about images. Each gets a ruling: one that does not come in time, or
+// breaks off, is a refusal.
+//
+// What the gate has in memory comes soonest by one hand, without a goroutine to wake:
+// others help it only once it has been at work for as long as patience.
 func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) map[string]ruling {
 	rulings := make(map[string]ruling, len(images))
-	var different []string
+	different := make([]string, 0, len(images))
 	for _, image := range images {
 		if _, ok := rulings[image]; !ok {
 			rulings[image] = ruling{err: errLate}
@@ -42,11 +45,7 @@ func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) m
 		}
 		return rulings
 	}
-	type answer struct {
-		image string
-		ruling
-	}
-	answers := make(chan answer, len(different)) // a late answer goes nowhere, and holds nobody up
+	var mu sync.Mutex // of rulings
 	var taken atomic.Int64
 	work := func() {
 		for ctx.Err() == nil {
@@ -54,25 +53,23 @@ func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) m
 			if i >= len(different) {
 				return
 			}
-			answers <- answer{different[i], d.ask(ctx, asker, different[i])}
+			ruling := d.ask(ctx, asker, different[i])
+			mu.Lock()
+			rulings[different[i]] = ruling
+			mu.Unlock()
 		}
 	}
-	// What the gate has in memory comes sooner one after another than by many hands.
-	go work()
-	slow := time.NewTimer(patience)
-	defer slow.Stop()
-	for left := len(different); left > 0; {
-		select {
-		case a := <-answers:
-			rulings[a.image] = a.ruling
-			left--
-		case <-slow.C:
-			for range min(d.config.Parallel, len(different)) - 1 {
-				go work()
-			}
-		case <-ctx.Done():
-			return rulings
+	var others sync.WaitGroup
+	others.Add(1) // for the timer
+	slow := time.AfterFunc(patience, func() {
+		defer others.Done()
+		for range min(d.config.Parallel, len(different)) - 1 {
+			others.Go(work)
 		}
+	})
+	work()
+	if !slow.Stop() {
+		others.Wait()
 	}
 	return rulings
 }

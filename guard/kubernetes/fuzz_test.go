@@ -3,50 +3,120 @@ package kubernetes
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/signet-trust/signet/workload"
 )
 
 // FuzzReadObject checks the strict reader against encoding/json: what it takes means
-// the same there, so that no byte is read in one way here and in another elsewhere.
+// the same there, so that no byte is read in one way here and in another elsewhere. It
+// names the same images with and without what is passed over.
 func FuzzReadObject(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a": [1, -2.5e3, "x\u00e9\n", true, false, null, {}], "b": {"c": ""}}`, `{"a":1,"a":2}`, `{"a": 01}`, `{"a": "\ud800"}`, ` {"a" : [ ] } `, `[1]`,
-		`{"metadata": {"managedFields": [{"a": "]}\\""}, []], "name": "x"}, "managedFields": {}}`, `{"managedFields": 1, "a": {"managedFields": null}}`, `{"managedFields": [}`} {
+		`{"metadata": {"managedFields": [{"a": "]}\\""}, []], "name": "x"}, "managedFields": {}}`, `{"managedFields": 1, "a": {"managedFields": null}}`, `{"managedFields": [}`,
+		`{"status": "\u12", "env": "\x"}`, `{"annotations": {"status": "a", "b": {"env": 01}}}`, `{"annotations": {"status": "a", "env": [{"env": 1}]}, "st\u0061tus": 1, "status": 2, "status": 3}`,
+		podOf("app=app:1", "side=side:1"), strings.Replace(podOf("a=b"), `"name": "web"`, `"annotations": {"labels": "x"}, "labels": {"managedFields": "y"}`, 1)} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		got, err := readObject(in)
+		if err != nil {
+			return
+		}
 		decoder := json.NewDecoder(bytes.NewReader(in))
 		decoder.UseNumber()
 		var want map[string]any
-		if theirs := decoder.Decode(&want); err == nil && theirs != nil {
-			t.Fatalf("took %q, which encoding/json refuses: %v", in, theirs)
+		if err := decoder.Decode(&want); err != nil {
+			t.Fatalf("took %q, which encoding/json refuses: %v", in, err)
 		}
-		if leaveOut(want); err == nil && !reflect.DeepEqual(got, want) {
+		sameImages(t, got, want)
+		if leaveOut(want, false); !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q is %v here and %v there", in, got, want)
 		}
 	})
 }
 
-// leaveOut takes the values that are not read out of what encoding/json has read.
-func leaveOut(value any) {
+// sameImages checks that an object names the images, and has the annotations, that it
+// has when all of it is read.
+func sameImages(t *testing.T, got, whole map[string]any) {
+	t.Helper()
+	images, err := workload.Images(got)
+	want, wantErr := workload.Images(whole)
+	if !reflect.DeepEqual(images, want) || (err == nil) != (wantErr == nil) {
+		t.Fatalf("the images are %v (%v), and %v (%v) when all is read", images, err, want, wantErr)
+	}
+	if notes, want := annotations(got, images), annotations(whole, images); !reflect.DeepEqual(notes, want) {
+		t.Fatalf("the annotations are %v, and %v when all is read", notes, want)
+	}
+}
+
+// leaveOut takes what is not read out of what encoding/json has read.
+func leaveOut(value any, whole bool) {
 	switch in := value.(type) {
 	case map[string]any:
 		for name, member := range in {
-			if name == unread {
-				in[name] = nil
+			if members[name].unread && !whole {
+				delete(in, name)
 				continue
 			}
-			leaveOut(member)
+			leaveOut(member, whole || name == annotated)
 		}
 	case []any:
 		for _, element := range in {
-			leaveOut(element)
+			leaveOut(element, whole)
 		}
+	}
+}
+
+// TestNothingThatIsReadIsPassedOver demands of every kind that each of its images is
+// found in what is read of it, beside members of names that are passed over.
+func TestNothingThatIsReadIsPassedOver(t *testing.T) {
+	var beside strings.Builder
+	for name, known := range members {
+		if known.unread {
+			fmt.Fprintf(&beside, "%q: {\"name\": [\"x\"]}, ", name)
+		}
+	}
+	containers := func(name string) string {
+		return fmt.Sprintf(`[{%[2]s"name": "%[1]s-1", "image": "%[1]s:1"}, {"name": "%[1]s-2", %[2]s"image": "%[1]s:2"}]`, name, &beside)
+	}
+	spec := fmt.Sprintf(`{%s"initContainers": %s, "containers": %s, "ephemeralContainers": %s, "volumes": [{"name": "v", "image": {%s"reference": "volume:1"}}]}`,
+		&beside, containers("init"), containers("app"), containers("shell"), &beside)
+	metadata := fmt.Sprintf(`%s"metadata": {%s"name": "web", "annotations": {%s"signet/glass": "fire"}}`, &beside, &beside, &beside)
+	template := fmt.Sprintf(`{%s, "spec": %s}`, metadata, spec)
+	within := func(inner string, path ...string) string {
+		for _, step := range slices.Backward(path) {
+			inner = fmt.Sprintf(`{%s, %q: %s}`, metadata, step, inner)
+		}
+		return inner
+	}
+	for kind, object := range map[string]string{
+		"v1 Pod": template, "v1 PodTemplate": within(template, "template"), "v1 ReplicationController": within(template, "spec", "template"),
+		"apps/v1 ReplicaSet": within(template, "spec", "template"), "apps/v1 Deployment": within(template, "spec", "template"),
+		"apps/v1 StatefulSet": within(template, "spec", "template"), "apps/v1 DaemonSet": within(template, "spec", "template"),
+		"batch/v1 Job": within(template, "spec", "template"), "batch/v1 CronJob": within(template, "spec", "jobTemplate", "spec", "template"),
+	} {
+		apiVersion, name, _ := strings.Cut(kind, " ")
+		in := fmt.Sprintf(`{"apiVersion": %q, "kind": %q, %s`, apiVersion, name, object[1:])
+		got, err := readObject([]byte(in))
+		if err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+		if images, err := workload.Images(got); err != nil || len(images) != 7 {
+			t.Errorf("%s: %v: %v", kind, images, err)
+		}
+		var whole map[string]any
+		if err := json.Unmarshal([]byte(in), &whole); err != nil {
+			t.Fatal(err)
+		}
+		sameImages(t, got, whole)
 	}
 }
 

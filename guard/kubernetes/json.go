@@ -11,10 +11,6 @@ import (
 // real object, at some twenty.
 const maxDepth = 100
 
-// unread is the member that nobody here looks at, and that is half of a real object: its
-// value is checked to be JSON, and left out.
-const unread = "managedFields"
-
 // maxValues is how many values JSON may have. An object has some hundreds; each that is
 // read takes up to forty times the bytes that it was sent in.
 const maxValues = 100_000
@@ -26,7 +22,7 @@ func readObject(data []byte) (map[string]any, error) {
 		return nil, errors.New("the body is not UTF-8")
 	}
 	s := &scanner{data: data}
-	value, err := s.value(0)
+	value, err := s.value(0, false)
 	if err != nil {
 		return nil, fmt.Errorf("the body is not JSON, at byte %d: %w", s.at, err)
 	}
@@ -39,6 +35,48 @@ func readObject(data []byte) (map[string]any, error) {
 	}
 	return object, nil
 }
+
+var (
+	errDepth = fmt.Errorf("it is nested more than %d deep", maxDepth)
+	errValue = errors.New("expected a value")
+)
+
+// annotated is the member whose names are a user's, each of which may be looked for.
+const annotated = "annotations"
+
+// A known member is one that nearly every review has.
+type known struct {
+	name   string
+	unread bool
+}
+
+// members are those that are known. What nobody here looks at is most of a real
+// object: it is checked to be JSON and left out, wherever it stands. No path to
+// anything that is looked at has such a name (TestNothingThatIsReadIsPassedOver).
+var members = func() map[string]known {
+	all := map[string]known{}
+	for _, name := range []string{
+		"apiVersion", "group", "image", "kind", "metadata", "name", "namespace", "object", "oldObject", "operation", "request", "spec", "template", "uid", "userInfo",
+		"username", "version", "containers", "initContainers", "ephemeralContainers", "volumes", annotated, "deletionTimestamp", "generateName", "subResource", "dryRun",
+	} {
+		all[name] = known{name: name}
+	}
+	for _, name := range []string{
+		// of a review
+		"extra", "groups", "options", "requestKind", "requestResource", "requestSubResource", "resource",
+		// of an object
+		"creationTimestamp", "finalizers", "generation", "labels", "managedFields", "ownerReferences", "resourceVersion", "selector", "status", "strategy", "updateStrategy",
+		// of a pod
+		"affinity", "dnsPolicy", "enableServiceLinks", "imagePullSecrets", "nodeSelector", "preemptionPolicy", "priority", "restartPolicy", "schedulerName",
+		"serviceAccount", "serviceAccountName", "terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints",
+		// of a container
+		"args", "command", "env", "envFrom", "imagePullPolicy", "lifecycle", "livenessProbe", "ports", "readinessProbe", "resources", "securityContext", "startupProbe",
+		"terminationMessagePath", "terminationMessagePolicy", "volumeDevices", "volumeMounts",
+	} {
+		all[name] = known{name, true}
+	}
+	return all
+}()
 
 // A scanner reads JSON (RFC 8259) into maps, slices, strings, json.Number, bool and nil.
 type scanner struct {
@@ -76,9 +114,11 @@ func (s *scanner) next(c byte) bool {
 	return true
 }
 
-func (s *scanner) value(depth int) (any, error) {
+// value reads a value. All is read of one that is whole, or else all but the members
+// that are unread.
+func (s *scanner) value(depth int, whole bool) (any, error) {
 	if depth > maxDepth {
-		return nil, fmt.Errorf("it is nested more than %d deep", maxDepth)
+		return nil, errDepth
 	}
 	if s.values++; s.values > maxValues {
 		return nil, fmt.Errorf("it has more than %d values", maxValues)
@@ -86,13 +126,18 @@ func (s *scanner) value(depth int) (any, error) {
 	s.space()
 	switch c := s.peek(); {
 	case c == '{':
-		return s.object(depth)
+		return s.object(depth, whole)
 	case c == '[':
-		return s.array(depth)
+		return s.array(depth, whole)
 	case c == '"':
-		return s.text()
+		text, escaped, err := s.text()
+		if err != nil {
+			return nil, err
+		}
+		return unquoted(text, escaped)
 	case c == '-' || '0' <= c && c <= '9':
-		return s.number()
+		number, err := s.number()
+		return json.Number(number), err
 	case s.word("true"):
 		return true, nil
 	case s.word("false"):
@@ -100,36 +145,7 @@ func (s *scanner) value(depth int) (any, error) {
 	case s.word("null"):
 		return nil, nil
 	}
-	return nil, errors.New("expected a value")
-}
-
-// skip goes past an array or object, whose end is where its brackets are closed.
-func (s *scanner) skip() error {
-	if s.space(); s.word("null") {
-		return nil
-	}
-	start, open, inText := s.at, 0, false
-	for ; s.at < len(s.data); s.at++ {
-		switch c := s.data[s.at]; {
-		case inText && c == '\\':
-			s.at++
-		case c == '"':
-			inText = !inText
-		case inText:
-		case c == '[' || c == '{':
-			open++
-		case c == ']' || c == '}':
-			open--
-		}
-		if open == 0 {
-			break
-		}
-	}
-	s.at = min(s.at+1, len(s.data))
-	if c := s.data[min(start, len(s.data)-1)]; (c != '[' && c != '{') || !json.Valid(s.data[start:s.at]) {
-		return errors.New("expected an array or an object")
-	}
-	return nil
+	return nil, errValue
 }
 
 // word takes a word, if it stands there.
@@ -141,91 +157,163 @@ func (s *scanner) word(word string) bool {
 	return true
 }
 
-func (s *scanner) object(depth int) (any, error) {
-	s.at++
+func (s *scanner) object(depth int, whole bool) (any, error) {
 	object := map[string]any{}
+	err := s.members(func(text []byte, escaped bool) error {
+		member, ok := members[string(text)]
+		if !ok { // or else its name costs no memory
+			name, err := unquoted(text, escaped)
+			if err != nil {
+				return err
+			}
+			member = known{name, members[name].unread}
+		}
+		if member.unread && !whole {
+			return s.pass(depth + 1)
+		}
+		if _, ok := object[member.name]; ok {
+			return fmt.Errorf("the member %q stands twice", member.name)
+		}
+		var err error
+		object[member.name], err = s.value(depth+1, whole || member.name == annotated)
+		return err
+	})
+	return object, err
+}
+
+func (s *scanner) array(depth int, whole bool) (any, error) {
+	array := []any{}
+	err := s.elements(func() error {
+		value, err := s.value(depth+1, whole)
+		array = append(array, value)
+		return err
+	})
+	return array, err
+}
+
+// pass goes past a value of which nothing is kept. It is checked to be JSON.
+func (s *scanner) pass(depth int) error {
+	if depth > maxDepth {
+		return errDepth
+	}
+	s.space()
+	var err error
+	switch c := s.peek(); {
+	case c == '{':
+		return s.members(func([]byte, bool) error { return s.pass(depth + 1) })
+	case c == '[':
+		return s.elements(func() error { return s.pass(depth + 1) })
+	case c == '"':
+		_, _, err = s.text()
+	case c == '-' || '0' <= c && c <= '9':
+		_, err = s.number()
+	case !s.word("true") && !s.word("false") && !s.word("null"):
+		err = errValue
+	}
+	return err
+}
+
+// members reads an object, and has each value read.
+func (s *scanner) members(value func(name []byte, escaped bool) error) error {
+	s.at++
 	if s.next('}') {
-		return object, nil
+		return nil
 	}
 	for {
 		if s.space(); s.peek() != '"' {
-			return nil, errors.New("expected a member's name")
+			return errors.New("expected a member's name")
 		}
-		name, err := s.text()
+		name, escaped, err := s.text()
 		if err != nil {
-			return nil, err
-		}
-		if _, ok := object[name]; ok {
-			return nil, fmt.Errorf("the member %q stands twice", name)
+			return err
 		}
 		if !s.next(':') {
-			return nil, errors.New("expected a colon")
+			return errors.New("expected a colon")
 		}
-		if name == unread {
-			object[name], err = nil, s.skip()
-		} else {
-			object[name], err = s.value(depth + 1)
-		}
-		if err != nil {
-			return nil, err
+		if err := value(name, escaped); err != nil {
+			return err
 		}
 		if s.next('}') {
-			return object, nil
+			return nil
 		}
 		if !s.next(',') {
-			return nil, errors.New("expected a comma or the end of the object")
+			return errors.New("expected a comma or the end of the object")
 		}
 	}
 }
 
-func (s *scanner) array(depth int) (any, error) {
+// elements reads an array, and has each value read.
+func (s *scanner) elements(value func() error) error {
 	s.at++
-	array := []any{}
 	if s.next(']') {
-		return array, nil
+		return nil
 	}
 	for {
-		value, err := s.value(depth + 1)
-		if err != nil {
-			return nil, err
+		if err := value(); err != nil {
+			return err
 		}
-		array = append(array, value)
 		if s.next(']') {
-			return array, nil
+			return nil
 		}
 		if !s.next(',') {
-			return nil, errors.New("expected a comma or the end of the array")
+			return errors.New("expected a comma or the end of the array")
 		}
 	}
 }
 
-// text reads a string. One with escapes is left to encoding/json.
-func (s *scanner) text() (string, error) {
-	start, escaped := s.at, false
+// text reads a string, and returns what stands between its quotes and whether there
+// are escapes in it.
+func (s *scanner) text() (text []byte, escaped bool, err error) {
+	start := s.at + 1
 	for s.at++; s.at < len(s.data); s.at++ {
 		switch c := s.data[s.at]; {
 		case c == '\\':
-			escaped = true
-			s.at++
+			if escaped = true; !s.escape() {
+				return nil, true, errors.New("a string with an escape that is none")
+			}
 		case c < ' ':
-			return "", errors.New("a control character in a string")
+			return nil, escaped, errors.New("a control character in a string")
 		case c == '"':
 			s.at++
-			if !escaped {
-				return string(s.data[start+1 : s.at-1]), nil
-			}
-			var text string
-			if err := json.Unmarshal(s.data[start:s.at], &text); err != nil {
-				return "", errors.New("a string with an escape that is none")
-			}
-			return text, nil
+			return s.data[start : s.at-1], escaped, nil
 		}
 	}
-	return "", errors.New("a string without end")
+	return nil, escaped, errors.New("a string without end")
+}
+
+// escape goes to the last byte of an escape, and tells whether it is one.
+func (s *scanner) escape() bool {
+	s.at++
+	switch s.peek() {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return true
+	case 'u':
+		for range 4 {
+			s.at++
+			switch c := s.peek(); {
+			case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
+			default:
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// unquoted is what a string says. Its escapes are left to encoding/json.
+func unquoted(text []byte, escaped bool) (string, error) {
+	if !escaped {
+		return string(text), nil
+	}
+	var said string
+	quoted := append(append([]byte{'"'}, text...), '"')
+	err := json.Unmarshal(quoted, &said)
+	return said, err
 }
 
 // number reads a number and keeps it as it is written: none is ever reckoned with.
-func (s *scanner) number() (any, error) {
+func (s *scanner) number() (string, error) {
 	start := s.at
 	for s.at < len(s.data) {
 		switch c := s.data[s.at]; {
@@ -236,9 +324,9 @@ func (s *scanner) number() (any, error) {
 		break
 	}
 	if !json.Valid(s.data[start:s.at]) {
-		return nil, errors.New("a number that is none")
+		return "", errors.New("a number that is none")
 	}
-	return json.Number(s.data[start:s.at]), nil
+	return string(s.data[start:s.at]), nil
 }
 
 // member returns a member that has to be of type T, or T's zero value where it is

@@ -228,15 +228,37 @@ func TestAnAnswerThatIsNoYesIsARefusal(t *testing.T) {
 	}
 }
 
-// TestTheAnswerComesInTimeWhateverTheGateDoes holds the door to its time with a gate
-// that does not even look at the context.
-func TestTheAnswerComesInTimeWhateverTheGateDoes(t *testing.T) {
+// TestTheAnswerComesInTime holds the door to its time with a gate that uses all of it
+// up for the first image: what was not asked about by then is refused.
+func TestTheAnswerComesInTime(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Parallel = 1 })
+	b.gate.do["slow:1"] = func(ctx context.Context) (*client.Decision, error) { <-ctx.Done(); return nil, ctx.Err() }
+	answer := b.answer(t, validatePath+"?timeout=20ms", ask{object: podOf("slow=slow:1", "app=app:1")}.body())
+	if answer.Allowed || answer.Status.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Status.Message, "2 of 2 images may not run") ||
+		!strings.Contains(answer.Status.Message, "no decision came in the time") {
+		t.Errorf("got %+v", answer)
+	}
+	if len(b.gate.asked) != 1 {
+		t.Errorf("asked about %v", b.gate.asked)
+	}
+}
+
+// TestASlowImageHoldsNoOtherUp demands that others are asked about while the gate is
+// slow with one.
+func TestASlowImageHoldsNoOtherUp(t *testing.T) {
 	b := newBench(t)
-	free := make(chan struct{})
-	defer close(free)
-	b.gate.do["app:1"] = func(context.Context) (*client.Decision, error) { <-free; return nil, errors.New("late") }
-	answer := b.answer(t, validatePath+"?timeout=20ms", ask{object: podOf("app=app:1")}.body())
-	if answer.Allowed || answer.Status.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Status.Message, "no decision came in the time") {
+	asked := make(chan struct{})
+	b.gate.do["slow:1"] = func(ctx context.Context) (*client.Decision, error) {
+		select {
+		case <-asked:
+			return nil, errors.New("it is the last")
+		case <-ctx.Done():
+			return nil, errors.New("it is alone")
+		}
+	}
+	b.gate.do["last:1"] = func(context.Context) (*client.Decision, error) { close(asked); return nil, errors.New("no") }
+	answer := b.review(t, validatePath, ask{object: podOf("slow=slow:1", "last=last:1")})
+	if answer.Allowed || !strings.Contains(answer.Status.Message, "it is the last") {
 		t.Errorf("got %+v", answer)
 	}
 }
