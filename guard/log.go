@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"encoding/json"
 	"io"
 	"log/slog"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/internal/jsonline"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -60,6 +60,40 @@ type Entry struct {
 	Took      float64          `json:"took"`              // milliseconds
 }
 
+// appendTo writes the entry as encoding/json would.
+func (e *Entry) appendTo(buffer []byte) []byte {
+	o := jsonline.New(buffer)
+	o.Time("time", e.Time)
+	o.MustText("door", e.Door)
+	o.Text("who", e.Who)
+	o.Text("namespace", e.Namespace)
+	o.Text("object", e.Object)
+	o.Text("name", e.Name)
+	o.Text("asked", e.Asked)
+	o.Text("platform", e.Platform)
+	o.Text("offered", e.Offered)
+	o.Text("digest", e.Digest)
+	o.MustText("verdict", e.Verdict)
+	o.Text("rule", e.Rule)
+	o.Text("mode", string(e.Mode))
+	o.Text("cause", string(e.Cause))
+	o.Text("reason", e.Reason)
+	o.Text("exempt", e.Exempt)
+	o.Text("until", e.Until)
+	o.Texts("signers", e.Signers)
+	o.Integers("versions", e.Versions)
+	o.True("offline", e.Offline)
+	if e.Age != nil {
+		o.Number("age", *e.Age)
+	}
+	o.Text("peer", e.Peer)
+	o.Number("took", e.Took)
+	return o.End()
+}
+
+// buffers are for lines.
+var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10)) }}
+
 // A decisionLog writes one line of JSON for each decision.
 type decisionLog struct {
 	log    *slog.Logger
@@ -105,17 +139,18 @@ func (l *decisionLog) entry(now time.Time, asker Asker) Entry {
 // line writes e. A log that cannot be written is counted and said once: a full disk
 // must not keep a cluster from starting what is trusted.
 func (l *decisionLog) line(e Entry) {
-	data, err := json.Marshal(e)
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	// The end of a line that was cut off stands before its own.
+	*buffer = append(e.appendTo(append((*buffer)[:0], '\n')), '\n')
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil {
-		if l.torn {
-			data = append([]byte{'\n'}, data...)
-		}
-		var n int
-		n, err = l.to.Write(append(data, '\n'))
-		l.torn = err != nil && (l.torn || n > 0)
+	line := *buffer
+	if !l.torn {
+		line = line[1:]
 	}
+	n, err := l.to.Write(line)
+	l.torn = err != nil && (l.torn || n > 0)
 	if err != nil {
 		l.failed.Inc()
 		if !l.silent {

@@ -1,12 +1,16 @@
 package guard
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/tuf"
 )
 
 // A disk is one that may be full: it takes so many bytes more.
@@ -23,6 +27,28 @@ func (d *disk) Write(p []byte) (int, error) {
 		return n, errors.New("no space left on device")
 	}
 	return n, nil
+}
+
+// A line is what encoding/json makes of its Entry, and each member stands in it.
+func TestLineIsItsEntry(t *testing.T) {
+	age := 1.5
+	full := Entry{Time: time.Date(2026, 11, 29, 1, 2, 3, 400, time.UTC), Door: "a", Who: "b", Namespace: "c", Object: "d", Name: "e", Asked: "f", Platform: "g", Offered: "h",
+		Digest: "i", Verdict: "j", Rule: "k", Mode: client.ModeWarn, Cause: tuf.RuleAbsent, Reason: "l \"m\"", Exempt: "n", Until: "o", Signers: []string{"p", "q"},
+		Versions: map[string]int64{"root": 1, "targets": 2}, Offline: true, Age: &age, Peer: "r", Took: 0.042}
+	for i, fields := 0, reflect.ValueOf(full); i < fields.NumField(); i++ {
+		if fields.Field(i).IsZero() {
+			t.Errorf("%s is not tried", fields.Type().Field(i).Name)
+		}
+	}
+	for _, entry := range []Entry{full, {}} {
+		want, err := json.Marshal(entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := entry.appendTo(nil); !bytes.Equal(got, want) {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
 }
 
 // A disk that is full for a while costs the lines of that while, and no other: what was
