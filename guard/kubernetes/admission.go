@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/signet-trust/signet/internal/jsonline"
 )
 
 // admissionAPI is the one version of AdmissionReview that is taken.
@@ -45,6 +47,30 @@ type status struct {
 	Message string `json:"message"`
 	Reason  string `json:"reason"`
 	Code    int    `json:"code"`
+}
+
+// appendTo writes the review as encoding/json would.
+func (r *admissionReview) appendTo(buffer []byte) []byte {
+	o := jsonline.New(buffer)
+	o.MustText("apiVersion", r.APIVersion)
+	o.MustText("kind", r.Kind)
+	o.Object("response", func(o *jsonline.Object) {
+		a := r.Response
+		o.MustText("uid", a.UID)
+		o.Bool("allowed", a.Allowed)
+		if a.Status != nil {
+			o.Object("status", func(o *jsonline.Object) {
+				o.MustText("message", a.Status.Message)
+				o.MustText("reason", a.Status.Reason)
+				o.Number("code", float64(a.Status.Code))
+			})
+		}
+		o.Bytes("patch", a.Patch)
+		o.Text("patchType", a.PatchType)
+		o.Map("auditAnnotations", a.AuditAnnotations)
+		o.Texts("warnings", a.Warnings)
+	})
+	return o.End()
 }
 
 // The reasons that meta/v1 has for what we say.

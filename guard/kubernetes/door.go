@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/signet-trust/signet/client"
@@ -117,9 +118,10 @@ func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Co
 			defer cancel()
 			return answer(ctx, guard.Who(r), body)
 		}()
-		var data []byte
+		buffer := buffers.Get().(*bytes.Buffer)
+		defer recycle(buffer)
 		if err == nil {
-			data, err = json.Marshal(response)
+			err = write(buffer, response)
 		}
 		if err != nil {
 			status := http.StatusInternalServerError
@@ -134,8 +136,27 @@ func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Co
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		w.Write(data)
+		w.Write(buffer.Bytes())
 	})
+}
+
+// write writes an answer as JSON. The most frequent one needs no reflection.
+func write(to *bytes.Buffer, response any) error {
+	if own, ok := response.(interface{ appendTo(buffer []byte) []byte }); ok {
+		to.Write(own.appendTo(to.AvailableBuffer()))
+		return nil
+	}
+	return json.NewEncoder(to).Encode(response)
+}
+
+// buffers are for the bodies of questions and answers.
+var buffers = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 8<<10)) }}
+
+// recycle keeps a buffer for another body, unless it grew large.
+func recycle(buffer *bytes.Buffer) {
+	if buffer.Reset(); buffer.Cap() <= 64<<10 {
+		buffers.Put(buffer)
+	}
 }
 
 // readBody takes a POST of JSON.
@@ -146,8 +167,9 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) (map[string]a
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return nil, badRequest{http.StatusUnsupportedMediaType, fmt.Errorf("the content type is %q, and has to be application/json", clip(r.Header.Get("Content-Type")))}
 	}
-	var buffer bytes.Buffer
-	buffer.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // a large one has to come before it takes memory
+	buffer := buffers.Get().(*bytes.Buffer) // what is read of it is copied
+	defer recycle(buffer)
+	buffer.Grow(int(min(max(r.ContentLength, 0), 32<<10)) + bytes.MinRead) // a large one has to come before it takes memory
 	_, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, badRequest{http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d bytes", limit)}

@@ -1,10 +1,10 @@
 package kubernetes
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 
+	"github.com/signet-trust/signet/internal/jsonline"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -49,33 +49,31 @@ func (f *finding) repin(tag ruling) {
 	f.err = nil
 }
 
-// An operation is one of JSON Patch (RFC 6902).
-type operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value string `json:"value"`
-}
-
-// patch writes pinned images in the place of what was looked at, and fails where that
-// is no longer there: each write stands after a test.
+// patch is a JSON Patch (RFC 6902) that writes pinned images in the place of what was
+// looked at, and fails where that is no longer there: each write stands after a test.
 func patch(findings []finding) []byte {
-	var operations []operation
-	for _, f := range findings {
-		if f.pinned == "" || f.forbidden || f.pinned == f.image.Value {
-			continue
+	var operations []byte
+	add := func(op, path, value string) {
+		before := byte(',')
+		if operations == nil {
+			before, operations = '[', make([]byte, 0, 1<<10)
 		}
-		operations = append(operations,
-			operation{"test", f.image.Pointer, f.image.Value},
-			operation{"replace", f.image.Pointer, f.pinned})
+		o := jsonline.New(append(operations, before))
+		o.MustText("op", op)
+		o.MustText("path", path)
+		o.MustText("value", value)
+		operations = o.End()
+	}
+	for _, f := range findings {
+		if f.pinned != "" && !f.forbidden && f.pinned != f.image.Value {
+			add("test", f.image.Pointer, f.image.Value)
+			add("replace", f.image.Pointer, f.pinned)
+		}
 	}
 	if operations == nil {
 		return nil
 	}
-	data, err := json.Marshal(operations)
-	if err != nil {
-		panic(err) // strings alone
-	}
-	return data
+	return append(operations, ']')
 }
 
 // isPinned tells whether an image names its digest.

@@ -1,14 +1,14 @@
 package kubernetes
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
-	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/internal/jsonline"
 	"github.com/signet-trust/signet/tuf"
 	"github.com/signet-trust/signet/workload"
 )
@@ -107,29 +107,23 @@ func tagged(image string) string {
 
 // audit is a finding for an audit log, in JSON.
 func (f *finding) audit() string {
-	note := struct {
-		Container string          `json:"container"`
-		Image     string          `json:"image"`
-		Verdict   string          `json:"verdict"`
-		Rule      string          `json:"rule,omitempty"` // the policy's
-		Digest    string          `json:"digest,omitempty"`
-		Age       client.Duration `json:"age,omitempty"`
-		Reason    string          `json:"reason,omitempty"`
-	}{Container: clip(f.image.Container), Image: clip(f.image.Value), Verdict: f.verdict}
-	if f.decision != nil {
-		note.Digest, note.Age = f.decision.Digest, f.decision.Age
-		if f.decision.Policy != nil {
-			note.Rule = f.decision.Policy.Rule
+	o := jsonline.New(make([]byte, 0, 512))
+	o.MustText("container", clip(f.image.Container))
+	o.MustText("image", clip(f.image.Value))
+	o.MustText("verdict", f.verdict)
+	if d := f.decision; d != nil {
+		if d.Policy != nil {
+			o.Text("rule", d.Policy.Rule)
+		}
+		o.Text("digest", d.Digest)
+		if d.Age != 0 {
+			o.Text("age", time.Duration(d.Age).String())
 		}
 	}
 	if f.err != nil {
-		note.Reason = oneLine(f.err)
+		o.Text("reason", oneLine(f.err))
 	}
-	data, err := json.Marshal(note)
-	if err != nil {
-		panic(err) // strings alone
-	}
-	return string(data)
+	return string(o.End())
 }
 
 // maxLine is how long a line may be that says what others wrote.

@@ -4,6 +4,7 @@
 package jsonline
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"math"
 	"slices"
@@ -64,25 +65,45 @@ func (o *Object) Integers(name string, values map[string]int64) {
 		return
 	}
 	o.name(name)
-	names := make([]string, 0, 8) // of roles: seldom more
-	for name := range values {
-		names = append(names, name)
+	*o = appendMap(*o, values, func(to []byte, value int64) []byte { return strconv.AppendInt(to, value, 10) })
+}
+
+// Object adds an object, which write writes.
+func (o *Object) Object(name string, write func(*Object)) {
+	o.name(name)
+	in := New(*o)
+	write(&in)
+	*o = in.End()
+}
+
+// Map adds an object of texts that has any.
+func (o *Object) Map(name string, values map[string]string) {
+	if len(values) == 0 {
+		return
 	}
-	slices.Sort(names)
-	separator := byte('{')
-	for _, name := range names {
-		*o = append(appendText(append(*o, separator), name), ':')
-		*o = strconv.AppendInt(*o, values[name], 10)
-		separator = ','
+	o.name(name)
+	*o = appendMap(*o, values, appendText)
+}
+
+// Bytes adds bytes that are there, in base64 (RFC 4648, section 4).
+func (o *Object) Bytes(name string, value []byte) {
+	if len(value) == 0 {
+		return
 	}
-	*o = append(*o, '}')
+	o.name(name)
+	*o = append(base64.StdEncoding.AppendEncode(append(*o, '"'), value), '"')
+}
+
+// Bool adds what is true or false.
+func (o *Object) Bool(name string, value bool) {
+	o.name(name)
+	*o = strconv.AppendBool(*o, value)
 }
 
 // True adds what is true.
 func (o *Object) True(name string, value bool) {
 	if value {
-		o.name(name)
-		*o = append(*o, "true"...)
+		o.Bool(name, true)
 	}
 }
 
@@ -103,15 +124,37 @@ func (o *Object) Number(name string, value float64) {
 	}
 }
 
+// appendMap appends an object, its members in the order of their names.
+func appendMap[V any](to []byte, values map[string]V, value func([]byte, V) []byte) []byte {
+	names := make([]string, 0, 8) // seldom more
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	separator := byte('{')
+	for _, name := range names {
+		to = append(appendText(append(to, separator), name), ':')
+		to = value(to, values[name])
+		separator = ','
+	}
+	return append(to, '}')
+}
+
 // appendText appends a text with its quotes.
 func appendText(to []byte, text string) []byte {
+	start := len(to)
+	to = append(to, '"')
+	done := 0
 	for i := range len(text) {
 		switch c := text[i]; {
-		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
-			return append(to, marshal(text)...)
+		case c == '"', c == '\\':
+			to = append(append(to, text[done:i]...), '\\')
+			done = i // it stands behind its backslash
+		case c < ' ', c > '~', c == '<', c == '>', c == '&':
+			return append(to[:start], marshal(text)...)
 		}
 	}
-	return append(append(append(to, '"'), text...), '"')
+	return append(append(to, text[done:]...), '"')
 }
 
 // marshal leaves a value to encoding/json.

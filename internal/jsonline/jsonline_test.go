@@ -7,6 +7,13 @@ import (
 	"time"
 )
 
+type inner struct {
+	Map   map[string]string `json:"map,omitempty"`
+	No    map[string]string `json:"no,omitempty"`
+	Bytes []byte            `json:"bytes,omitempty"`
+	Bool  bool              `json:"bool"`
+}
+
 // FuzzObject checks that an object is, byte for byte, what encoding/json writes.
 func FuzzObject(f *testing.F) {
 	f.Add("", "", int64(0), 0.0, false, int64(0))
@@ -28,7 +35,8 @@ func FuzzObject(f *testing.F) {
 			Not   map[string]int64 `json:"not,omitempty"`
 			Yes   bool             `json:"yes,omitempty"`
 			Size  float64          `json:"size"`
-		}{a, b, moment, []string{b, a}, nil, map[string]int64{a: n, b: n, "targets": 3, "root": 1}, nil, yes, x})
+			In    inner            `json:"in"`
+		}{a, b, moment, []string{b, a}, nil, map[string]int64{a: n, b: n, "targets": 3, "root": 1}, nil, yes, x, inner{map[string]string{a: b, "x": a}, nil, []byte(b), yes}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,6 +50,12 @@ func FuzzObject(f *testing.F) {
 		o.Integers("not", nil)
 		o.True("yes", yes)
 		o.Number("size", x)
+		o.Object("in", func(o *Object) {
+			o.Map("map", map[string]string{a: b, "x": a})
+			o.Map("no", nil)
+			o.Bytes("bytes", []byte(b))
+			o.Bool("bool", yes)
+		})
 		if got := string(o.End()); got != "before"+string(want) {
 			t.Fatalf("got  %s\nwant %s", got, want)
 		}
