@@ -25,11 +25,9 @@ func (r ruling) trusted() bool { return r.err == nil && r.decision.Trusted }
 // errLate says that the time was over first.
 var errLate = errors.New("no decision came in the time that the API server waits")
 
-// decide asks about images. Each gets a ruling: one that does not come in time, or
-// breaks off, is a refusal.
-//
-// What the gate has in memory comes soonest by one hand, without a goroutine to wake:
-// others help it only once it has been at work for as long as patience.
+// decide asks about images, some at once. Each gets a ruling: one that does not come
+// in time, or breaks off, is a refusal. It returns when the time is over, even if the
+// gate goes on.
 func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) map[string]ruling {
 	rulings := make(map[string]ruling, len(images))
 	different := make([]string, 0, len(images))
@@ -39,39 +37,58 @@ func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) m
 			different = append(different, image)
 		}
 	}
-	if len(different) > maxImages {
+	switch {
+	case len(different) == 0:
+		return rulings
+	case len(different) > maxImages:
 		for image := range rulings {
 			rulings[image] = ruling{err: fmt.Errorf("there are %d different images; at most %d are looked at together", len(different), maxImages)}
 		}
 		return rulings
 	}
-	var mu sync.Mutex // of rulings
-	var taken atomic.Int64
+	var (
+		taken atomic.Int64
+		mu    sync.Mutex // of the rest
+		left  = len(different)
+		late  bool // what comes now goes nowhere
+	)
+	all := make(chan struct{}) // closed once all rulings are there: whoever waits is woken once
 	work := func() {
 		for ctx.Err() == nil {
 			i := int(taken.Add(1)) - 1
 			if i >= len(different) {
 				return
 			}
-			ruling := d.ask(ctx, asker, different[i])
+			r := d.ask(ctx, asker, different[i])
 			mu.Lock()
-			rulings[different[i]] = ruling
+			if !late {
+				rulings[different[i]] = r
+				if left--; left == 0 {
+					close(all)
+				}
+			}
 			mu.Unlock()
 		}
 	}
-	var others sync.WaitGroup
-	others.Add(1) // for the timer
-	slow := time.AfterFunc(patience, func() {
-		defer others.Done()
-		for range min(d.config.Parallel, len(different)) - 1 {
-			others.Go(work)
+	// What the gate has in memory comes sooner one after another than by many hands.
+	go work()
+	slow := time.NewTimer(patience)
+	defer slow.Stop()
+	for {
+		select {
+		case <-all:
+			return rulings
+		case <-slow.C:
+			for range min(d.config.Parallel, len(different)) - 1 {
+				go work()
+			}
+		case <-ctx.Done():
+			mu.Lock()
+			defer mu.Unlock()
+			late = true
+			return rulings
 		}
-	})
-	work()
-	if !slow.Stop() {
-		others.Wait()
 	}
-	return rulings
 }
 
 // patience is how long a review is looked at by one goroutine before others help.

@@ -19,8 +19,7 @@ import (
 
 // A Gate decides, and logs what it decided. *guard.Gate does.
 type Gate interface {
-	// Decide decides about one image. Its error is nil if and only if the image may
-	// run. It returns when ctx ends, at the latest.
+	// Decide decides about one image. Its error is nil if and only if the image may run.
 	Decide(ctx context.Context, asker guard.Asker, image string) (*client.Decision, error)
 	// BreakGlass says aloud that an object passes although it is refused.
 	BreakGlass(asker guard.Asker, reason string)

@@ -228,9 +228,22 @@ func TestAnAnswerThatIsNoYesIsARefusal(t *testing.T) {
 	}
 }
 
-// TestTheAnswerComesInTime holds the door to its time with a gate that uses all of it
-// up for the first image: what was not asked about by then is refused.
-func TestTheAnswerComesInTime(t *testing.T) {
+// TestTheAnswerComesInTimeWhateverTheGateDoes holds the door to its time with a gate
+// that does not even look at the context.
+func TestTheAnswerComesInTimeWhateverTheGateDoes(t *testing.T) {
+	b := newBench(t)
+	free := make(chan struct{})
+	defer close(free)
+	b.gate.do["app:1"] = func(context.Context) (*client.Decision, error) { <-free; return nil, errors.New("late") }
+	answer := b.answer(t, validatePath+"?timeout=20ms", ask{object: podOf("app=app:1")}.body())
+	if answer.Allowed || answer.Status.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Status.Message, "no decision came in the time") {
+		t.Errorf("got %+v", answer)
+	}
+}
+
+// TestWhatWasNotAskedInTimeIsRefused has a gate use all of the time up for the first
+// of two images.
+func TestWhatWasNotAskedInTimeIsRefused(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.Parallel = 1 })
 	b.gate.do["slow:1"] = func(ctx context.Context) (*client.Decision, error) { <-ctx.Done(); return nil, ctx.Err() }
 	answer := b.answer(t, validatePath+"?timeout=20ms", ask{object: podOf("slow=slow:1", "app=app:1")}.body())

@@ -14,7 +14,7 @@ func kubernetes() []mutation {
 		{around, "guard/kubernetes/review.go", `		f.err = errUnpinned`, `		f.err = nil`, []string{"kubernetes.TestValidatingDemandsThePin"}, nil},
 		{around, "guard/kubernetes/review.go", `			if trouble := recover(); trouble != nil {`, `			if trouble := recover(); trouble == 0 {`, []string{"kubernetes.TestPanicIsARefusal"}, nil},
 		{around, "guard/kubernetes/decide.go", `	case err == nil && !decision.Allowed():`, `	case false:`, []string{"kubernetes.TestAnAnswerThatIsNoYesIsARefusal"}, nil},
-		{around, "guard/kubernetes/decide.go", `			rulings[image] = ruling{err: errLate}`, `			rulings[image] = ruling{decision: &client.Decision{}}`, []string{"kubernetes.TestTheAnswerComesInTime"}, nil},
+		{around, "guard/kubernetes/decide.go", `			rulings[image] = ruling{err: errLate}`, `			rulings[image] = ruling{decision: &client.Decision{}}`, []string{"kubernetes.TestTheAnswerComesInTimeWhateverTheGateDoes"}, nil},
 		{around, "guard/kubernetes/decide.go", `			r = ruling{err: errors.New("the gate broke off while it decided")}`, `			r = ruling{decision: &client.Decision{}}`, []string{"kubernetes.TestAnAnswerThatIsNoYesIsARefusal"}, nil},
 		{around, "guard/kubernetes/conclude.go", `		if f.forbidden {`, `		if f.forbidden && len(findings) == 1 {`, []string{"kubernetes.TestARefusalTellsADeveloperAboutEveryImage"}, nil},
 		{around, "guard/kubernetes/conclude.go", `		if !ok {`, `		if !ok && reason == "never" {`, []string{"kubernetes.TestBreakGlass", "kubernetes.TestOperations"}, nil},
