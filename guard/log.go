@@ -91,9 +91,6 @@ func (e *Entry) appendTo(buffer []byte) []byte {
 	return o.End()
 }
 
-// buffers are for lines.
-var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10)) }}
-
 // A decisionLog writes one line of JSON for each decision.
 type decisionLog struct {
 	log    *slog.Logger
@@ -139,15 +136,11 @@ func (l *decisionLog) entry(now time.Time, asker Asker) Entry {
 // line writes e. A log that cannot be written is counted and said once: a full disk
 // must not keep a cluster from starting what is trusted.
 func (l *decisionLog) line(e Entry) {
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
-	// The end of a line that was cut off stands before its own.
-	*buffer = append(e.appendTo(append((*buffer)[:0], '\n')), '\n')
+	line := append(e.appendTo(make([]byte, 0, 1<<10)), '\n')
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	line := *buffer
-	if !l.torn {
-		line = line[1:]
+	if l.torn {
+		line = append([]byte{'\n'}, line...)
 	}
 	n, err := l.to.Write(line)
 	l.torn = err != nil && (l.torn || n > 0)

@@ -45,7 +45,7 @@ func gates() []mutation {
 		{busy, "guard/containerd/answer.go", `	_ = conn.SetDeadline(time.Now().Add(answerWithin))`, `	_ = answerWithin * time.Second`, []string{"containerd.TestRefusalThatNobodyReads"}, nil},
 		{busy, "cmd/signet-guard/serve.go", `limit.Listener(l, o.maxConnections))`, `l)`, []string{"signet-guard.TestConnectionsAreBounded"}, nil},
 		{busy, "cmd/signet-guard/serve.go", `	signal.Ignore(syscall.SIGPIPE)`, ``, []string{"signet-guard.TestLogThatNobodyReads"}, nil},
-		{busy, "guard/log.go", `	if !l.torn {`, `	if true {`, []string{"guard.TestFullDisk"}, nil},
+		{busy, "guard/log.go", `	if l.torn {`, `	if false {`, []string{"guard.TestFullDisk"}, nil},
 
 		{gap, "cmd/signet-guard/drain.go", `		closed.Go(func() { settled[i] = s.settle(wait) })`, `		closed.Go(func() { _, settled[i] = s, nil })`, []string{"signet-guard.TestRestartWithoutAGap"}, nil},
 	}
