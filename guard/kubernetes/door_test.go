@@ -3,13 +3,58 @@ package kubernetes
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+// TestUsersNames demands that a label or an annotation may have any name, those of
+// members that are passed over, too.
+func TestUsersNames(t *testing.T) {
+	b := newBench(t)
+	object := strings.Replace(podOf("app=app:1"), `"name": "web"`, `"name": "web", "labels": {"managedFields": "x", "status": "x"}, "annotations": {"managedFields": "x", "labels": "x"}`, 1)
+	if answer := b.review(t, validatePath, ask{object: object}); !answer.Allowed {
+		t.Errorf("got %+v", answer.Status)
+	}
+	b.rules.glass = "labels"
+	object = strings.Replace(object, "app:1", "app:evil", 1)
+	if answer := b.review(t, validatePath, ask{object: object}); !answer.Allowed || answer.AuditAnnotations["break-glass"] != "x" {
+		t.Errorf("an annotation that the policy names is not read: %+v", answer)
+	}
+}
+
+// TestReviewsAtOnceAreKeptApart has reviews of one object each asked about at once, in
+// buffers that they share: each has its own answer.
+func TestReviewsAtOnceAreKeptApart(t *testing.T) {
+	b := newBench(t)
+	b.rules.pins = []string{"shop/Pod/app"}
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			for k := range 50 {
+				uid := fmt.Sprintf("u-%d-%d", i, k)
+				image := []string{"app:1", "side:1", "app:evil"}[(i+k)%3]
+				w := b.post(t, mutatePath, strings.Replace(ask{object: podOf("app=" + image)}.body(), "u-1", uid, 1))
+				var review admissionReview
+				if err := json.Unmarshal(w.Body.Bytes(), &review); err != nil {
+					t.Errorf("%v: %s", err, w.Body)
+					return
+				}
+				a := review.Response
+				patched := strings.Contains(string(a.Patch), image+"@"+b.gate.trusts[image])
+				if a.UID != uid || a.Allowed != (image != "app:evil") || patched != a.Allowed {
+					t.Errorf("asked about %s as %s, got %s", image, uid, w.Body)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
 
 func TestBodiesThatAreNotTaken(t *testing.T) {
 	good := ask{object: podOf("app=app:1")}.body()

@@ -22,7 +22,7 @@ func readObject(data []byte) (map[string]any, error) {
 		return nil, errors.New("the body is not UTF-8")
 	}
 	s := &scanner{data: data}
-	value, err := s.value(0, false)
+	value, err := s.value(0, part)
 	if err != nil {
 		return nil, fmt.Errorf("the body is not JSON, at byte %d: %w", s.at, err)
 	}
@@ -35,11 +35,6 @@ func readObject(data []byte) (map[string]any, error) {
 	}
 	return object, nil
 }
-
-var (
-	errDepth = fmt.Errorf("it is nested more than %d deep", maxDepth)
-	errValue = errors.New("expected a value")
-)
 
 // annotated is the member whose names are a user's, each of which may be looked for.
 const annotated = "annotations"
@@ -114,30 +109,39 @@ func (s *scanner) next(c byte) bool {
 	return true
 }
 
-// value reads a value. All is read of one that is whole, or else all but the members
-// that are unread.
-func (s *scanner) value(depth int, whole bool) (any, error) {
+// How much is kept of a value that is read.
+type keep int
+
+const (
+	part  keep = iota // all but the members that are unread
+	whole             // all
+	none              // nothing: it is checked to be JSON
+)
+
+// value reads a value.
+func (s *scanner) value(depth int, keep keep) (any, error) {
 	if depth > maxDepth {
-		return nil, errDepth
+		return nil, fmt.Errorf("it is nested more than %d deep", maxDepth)
 	}
-	if s.values++; s.values > maxValues {
-		return nil, fmt.Errorf("it has more than %d values", maxValues)
+	if keep != none {
+		if s.values++; s.values > maxValues {
+			return nil, fmt.Errorf("it has more than %d values", maxValues)
+		}
 	}
 	s.space()
 	switch c := s.peek(); {
 	case c == '{':
-		return s.object(depth, whole)
+		return s.object(depth, keep)
 	case c == '[':
-		return s.array(depth, whole)
+		return s.array(depth, keep)
 	case c == '"':
 		text, escaped, err := s.text()
-		if err != nil {
+		if err != nil || keep == none {
 			return nil, err
 		}
 		return unquoted(text, escaped)
 	case c == '-' || '0' <= c && c <= '9':
-		number, err := s.number()
-		return json.Number(number), err
+		return s.number()
 	case s.word("true"):
 		return true, nil
 	case s.word("false"):
@@ -145,7 +149,7 @@ func (s *scanner) value(depth int, whole bool) (any, error) {
 	case s.word("null"):
 		return nil, nil
 	}
-	return nil, errValue
+	return nil, errors.New("expected a value")
 }
 
 // word takes a word, if it stands there.
@@ -157,9 +161,15 @@ func (s *scanner) word(word string) bool {
 	return true
 }
 
-func (s *scanner) object(depth int, whole bool) (any, error) {
+func (s *scanner) object(depth int, keep keep) (any, error) {
+	if keep == none {
+		return nil, s.eachMember(func([]byte, bool) error {
+			_, err := s.value(depth+1, none)
+			return err
+		})
+	}
 	object := map[string]any{}
-	err := s.members(func(text []byte, escaped bool) error {
+	err := s.eachMember(func(text []byte, escaped bool) error {
 		member, ok := members[string(text)]
 		if !ok { // or else its name costs no memory
 			name, err := unquoted(text, escaped)
@@ -168,53 +178,38 @@ func (s *scanner) object(depth int, whole bool) (any, error) {
 			}
 			member = known{name, members[name].unread}
 		}
-		if member.unread && !whole {
-			return s.pass(depth + 1)
+		if member.unread && keep == part {
+			_, err := s.value(depth+1, none)
+			return err
 		}
 		if _, ok := object[member.name]; ok {
 			return fmt.Errorf("the member %q stands twice", member.name)
 		}
+		inner := keep
+		if member.name == annotated {
+			inner = whole
+		}
 		var err error
-		object[member.name], err = s.value(depth+1, whole || member.name == annotated)
+		object[member.name], err = s.value(depth+1, inner)
 		return err
 	})
 	return object, err
 }
 
-func (s *scanner) array(depth int, whole bool) (any, error) {
+func (s *scanner) array(depth int, keep keep) (any, error) {
 	array := []any{}
-	err := s.elements(func() error {
-		value, err := s.value(depth+1, whole)
-		array = append(array, value)
+	err := s.eachElement(func() error {
+		value, err := s.value(depth+1, keep)
+		if keep != none {
+			array = append(array, value)
+		}
 		return err
 	})
 	return array, err
 }
 
-// pass goes past a value of which nothing is kept. It is checked to be JSON.
-func (s *scanner) pass(depth int) error {
-	if depth > maxDepth {
-		return errDepth
-	}
-	s.space()
-	var err error
-	switch c := s.peek(); {
-	case c == '{':
-		return s.members(func([]byte, bool) error { return s.pass(depth + 1) })
-	case c == '[':
-		return s.elements(func() error { return s.pass(depth + 1) })
-	case c == '"':
-		_, _, err = s.text()
-	case c == '-' || '0' <= c && c <= '9':
-		_, err = s.number()
-	case !s.word("true") && !s.word("false") && !s.word("null"):
-		err = errValue
-	}
-	return err
-}
-
-// members reads an object, and has each value read.
-func (s *scanner) members(value func(name []byte, escaped bool) error) error {
+// eachMember reads an object, and has each value read.
+func (s *scanner) eachMember(value func(name []byte, escaped bool) error) error {
 	s.at++
 	if s.next('}') {
 		return nil
@@ -242,8 +237,8 @@ func (s *scanner) members(value func(name []byte, escaped bool) error) error {
 	}
 }
 
-// elements reads an array, and has each value read.
-func (s *scanner) elements(value func() error) error {
+// eachElement reads an array, and has each value read.
+func (s *scanner) eachElement(value func() error) error {
 	s.at++
 	if s.next(']') {
 		return nil
@@ -313,7 +308,7 @@ func unquoted(text []byte, escaped bool) (string, error) {
 }
 
 // number reads a number and keeps it as it is written: none is ever reckoned with.
-func (s *scanner) number() (string, error) {
+func (s *scanner) number() (any, error) {
 	start := s.at
 	for s.at < len(s.data) {
 		switch c := s.data[s.at]; {
@@ -324,9 +319,9 @@ func (s *scanner) number() (string, error) {
 		break
 	}
 	if !json.Valid(s.data[start:s.at]) {
-		return "", errors.New("a number that is none")
+		return nil, errors.New("a number that is none")
 	}
-	return string(s.data[start:s.at]), nil
+	return json.Number(s.data[start:s.at]), nil
 }
 
 // member returns a member that has to be of type T, or T's zero value where it is
