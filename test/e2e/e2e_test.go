@@ -69,19 +69,15 @@ const patience = 60 * time.Second
 
 // A bench is what all scripts share: nothing that one can change for another.
 type bench struct {
-	bin      string // programs
-	keys     string // key files root, root-2, targets
-	registry string // host:port
-	t        *testing.T
+	bin  string // programs
+	keys string // key files root, root-2, targets
+	t    *testing.T
 }
 
 func TestScripts(t *testing.T) {
 	b := &bench{bin: t.TempDir(), keys: t.TempDir(), t: t}
 	b.build(t)
 	b.makeKeys(t)
-	images := httptest.NewServer(registry.New(registry.Logger(quiet())))
-	t.Cleanup(images.Close)
-	b.registry = "localhost:" + port(images.URL)
 	// The subtests are parallel: a group lets cleanup wait for them.
 	t.Run("script", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
@@ -124,12 +120,15 @@ func (b *bench) makeKeys(t *testing.T) {
 	}
 }
 
-// setup gives each script a computer of its own, named publisher.
+// setup gives each script a computer of its own, named publisher, and a registry of
+// its own: scripts run at once, and call their images alike.
 func (b *bench) setup(env *testscript.Env) error {
+	images := httptest.NewServer(registry.New(registry.Logger(quiet())))
+	env.Defer(images.Close)
 	env.Vars = append(env.Vars,
 		"HOME="+filepath.Join(env.WorkDir, "home"),
 		"PATH="+b.bin+string(os.PathListSeparator)+os.Getenv("PATH"),
-		"REGISTRY="+b.registry,
+		"REGISTRY=localhost:"+port(images.URL),
 		"PROGRAMS="+b.bin,
 		"PASS="+filepath.Join(b.keys, "passphrase"),
 		// Nobody's smart card service but the one that a script starts.
