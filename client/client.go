@@ -83,7 +83,13 @@ type Options struct {
 	From string
 	// Anchor is used in place of the one that Config.Anchors holds for the name.
 	Anchor *Anchor
+	// Held answers only what a Watcher holds in memory, and so at once; the rest is
+	// ErrNotHeld. Nobody is waited for, and no file is read.
+	Held bool
 }
+
+// ErrNotHeld says that a question with Options.Held needs more than memory.
+var ErrNotHeld = errors.New("not in memory")
 
 // Verify tells what an image's name means, in one of three shapes:
 //

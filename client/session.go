@@ -37,6 +37,8 @@ func (c *Client) ask(ctx context.Context, repository string, options Options, q 
 	}
 	s := session{client: c, repository: repository, anchor: anchor, path: path, question: q, token: c.token}
 	switch {
+	case options.Held:
+		return ErrNotHeld // a Client has no memory
 	case options.From != "" && options.Offline:
 		return errors.New("what is asked of a folder is not asked offline: it is one or the other")
 	case options.From != "":

@@ -131,6 +131,9 @@ func (w *Watcher) Verify(ctx context.Context, image tuf.Image, options Options) 
 	if options.From != "" {
 		return w.client.Verify(ctx, image, options)
 	}
+	if options.Held {
+		return w.verifyHeld(image, options)
+	}
 	w.count.questions.Add(1)
 	var e *watched
 	err := checkImage(image)
@@ -143,9 +146,7 @@ func (w *Watcher) Verify(ctx context.Context, image tuf.Image, options Options) 
 	if err != nil {
 		return refused(image, options, err)
 	}
-	now := w.client.config.Now()
-	e.turn.Store(w.turn.Add(1))
-	e.askedAt.Store(now.UnixNano())
+	now := w.asked(e)
 	a, checked := w.known(e, image, now, options.Offline)
 	if a != nil {
 		w.count.known.Add(1)
@@ -155,6 +156,39 @@ func (w *Watcher) Verify(ctx context.Context, image tuf.Image, options Options) 
 		return refused(image, options, err)
 	}
 	return a.decision(image, options, a.checked, w.client.config.Now())
+}
+
+// verifyHeld is Verify for Options.Held. What it does not answer was not asked: that
+// is counted when it is asked to the end.
+func (w *Watcher) verifyHeld(image tuf.Image, options Options) (*Decision, error) {
+	var e *watched
+	err := checkImage(image)
+	if err == nil {
+		var anchor *Anchor
+		if anchor, err = w.client.anchor(image.Repository, options); err == nil {
+			e, _, err = w.find(image.Repository, anchor)
+		}
+	}
+	if err != nil {
+		return refused(image, options, err)
+	}
+	if e != nil && !options.Offline { // without servers, the state folder has a say
+		now := w.asked(e)
+		if a, checked := w.known(e, image, now, false); a != nil {
+			w.count.questions.Add(1)
+			w.count.known.Add(1)
+			return a.decision(image, options, checked, now)
+		}
+	}
+	return refused(image, options, ErrNotHeld)
+}
+
+// asked notes that somebody asks about e, now.
+func (w *Watcher) asked(e *watched) (now time.Time) {
+	now = w.client.config.Now()
+	e.turn.Store(w.turn.Add(1))
+	e.askedAt.Store(now.UnixNano())
+	return now
 }
 
 // refused is the decision that a question is answered with when nothing was read.

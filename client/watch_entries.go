@@ -61,22 +61,27 @@ type upstream struct {
 	done   chan struct{} // closed when its last refreshes ended; the background's goroutine alone looks
 }
 
-// entry returns what is watched of a repository under an anchor, from now on if it
-// was not.
-func (w *Watcher) entry(repository string, anchor *Anchor) (*watched, error) {
+// find returns what is watched of a repository under an anchor; nil: nothing.
+func (w *Watcher) find(repository string, anchor *Anchor) (*watched, watchKey, error) {
 	id, err := w.anchors.of(anchor)
 	if err != nil {
-		return nil, err
+		return nil, watchKey{}, err
 	}
 	key := watchKey{repository, id}
 	w.mu.RLock()
 	e, closed := w.entries[key], w.closed
 	w.mu.RUnlock()
-	switch {
-	case closed:
-		return nil, ErrClosed
-	case e != nil:
-		return e, nil
+	if closed {
+		return nil, key, ErrClosed
+	}
+	return e, key, nil
+}
+
+// entry is find, and watches from now on what was not watched.
+func (w *Watcher) entry(repository string, anchor *Anchor) (*watched, error) {
+	e, key, err := w.find(repository, anchor)
+	if e != nil || err != nil {
+		return e, err
 	}
 	key.repository = strings.Clone(repository)
 	e = &watched{key: key, repository: key.repository, anchor: anchor.clone()}

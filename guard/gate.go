@@ -11,10 +11,12 @@ import (
 
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/policy"
+	"github.com/signet-trust/signet/tuf"
 )
 
 // A Decider tells whether an image may run. *policy.Engine does. The error is nil
-// if and only if the decision's policy allows it.
+// if and only if the decision's policy allows it. Asked for what is held, it answers at
+// once, or with client.ErrNotHeld.
 type Decider interface {
 	Decide(ctx context.Context, q policy.Question) (*client.Decision, error)
 }
@@ -117,6 +119,7 @@ func (g *Gate) Decide(ctx context.Context, asker Asker, image string) (*client.D
 // Ask is Decide for who knows more than the image's name.
 func (g *Gate) Ask(ctx context.Context, asker Asker, q Question) (*client.Decision, error) {
 	start := time.Now()
+	q.Held = false // an answer is due
 	if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(start) > g.config.Timeout {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, g.config.Timeout)
@@ -125,8 +128,40 @@ func (g *Gate) Ask(ctx context.Context, asker Asker, q Question) (*client.Decisi
 	decision, err := g.decide(ctx, q)
 	took := time.Since(start)
 	g.metrics.decided(asker.Door, decision, err, took)
-	g.log.write(g.config.Now(), asker, q, decision, err, took)
+	g.log.write(g.config.Now(), asker, line{q, Answer{decision, err}, took})
 	return decision, err
+}
+
+// An Answer is what Decide returns.
+type Answer struct {
+	Decision *client.Decision // nil when there is none
+	Err      error
+}
+
+// Recall answers as Decide does, image by image, what the policy answers out of memory:
+// at once. The rest has no Decision, is neither counted nor logged, and remains to be
+// asked. That is all where the log has somebody write to it: nobody is waited for.
+func (g *Gate) Recall(ctx context.Context, asker Asker, images []string) []Answer {
+	answers := make([]Answer, len(images))
+	lines := make([]line, 0, len(images))
+	start := time.Now()
+	for i, image := range images {
+		q := Question{Question: policy.Question{Image: image, Held: true}}
+		decision, err := g.decide(ctx, q)
+		now := time.Now()
+		if err == nil || tuf.IsRefusal(err) {
+			answers[i] = Answer{decision, err}
+			lines = append(lines, line{q, answers[i], now.Sub(start)})
+		}
+		start = now
+	}
+	if !g.log.tryWrite(g.config.Now(), asker, lines) {
+		return make([]Answer, len(images))
+	}
+	for _, l := range lines {
+		g.metrics.decided(asker.Door, l.Decision, l.Err, l.took)
+	}
+	return answers
 }
 
 // decide asks the policy, and holds its answer to the contract: what says no in one

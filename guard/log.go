@@ -102,13 +102,51 @@ type decisionLog struct {
 	torn   bool // what stands last in the log is the beginning of a line
 }
 
-func (l *decisionLog) write(now time.Time, asker Asker, q Question, d *client.Decision, err error, took time.Duration) {
+// A line is one decision to log.
+type line struct {
+	Question
+	Answer
+	took time.Duration
+}
+
+func (l *decisionLog) write(now time.Time, asker Asker, of line) {
 	if l.to == nil {
 		return
 	}
-	e := l.entry(now, asker)
-	e.Platform, e.Offered = clean(q.Platform), clean(q.Offered)
-	e.Name, e.Digest, e.Verdict = clean(d.Image), d.Digest, verdict(d, err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.put(1, l.decision(now, asker, of).appendTo(newLines(1)))
+}
+
+// tryWrite writes several at once, unless somebody else is writing: a file may take
+// its time.
+func (l *decisionLog) tryWrite(now time.Time, asker Asker, of []line) bool {
+	if l.to == nil || len(of) == 0 {
+		return true
+	}
+	lines := newLines(len(of))
+	for i, one := range of {
+		if i > 0 {
+			lines = append(lines, '\n')
+		}
+		lines = l.decision(now, asker, one).appendTo(lines)
+	}
+	if !l.mu.TryLock() {
+		return false
+	}
+	defer l.mu.Unlock()
+	l.put(len(of), lines)
+	return true
+}
+
+// newLines has room for so many lines.
+func newLines(n int) []byte { return make([]byte, 0, n<<10) }
+
+// decision is the entry for one.
+func (l *decisionLog) decision(now time.Time, asker Asker, of line) *Entry {
+	e, d := l.entry(now, asker), of.Decision
+	e.Platform, e.Offered = clean(of.Platform), clean(of.Offered)
+	e.Name, e.Digest, e.Verdict = clean(d.Image), d.Digest, verdict(d, of.Err)
 	e.Rule, e.Mode, e.Asked, e.Exempt, e.Until = d.Policy.Rule, d.Policy.Mode, d.Policy.Asked, clean(d.Policy.Exempt), d.Policy.Until
 	e.Cause, e.Reason = d.Rule, clean(d.Reason)
 	e.Signers, e.Versions, e.Offline = d.Signers, d.Versions, d.Offline
@@ -116,8 +154,8 @@ func (l *decisionLog) write(now time.Time, asker Asker, q Question, d *client.De
 		age := time.Duration(d.Age).Seconds()
 		e.Age = &age
 	}
-	e.Took = float64(took.Microseconds()) / 1000
-	l.line(e)
+	e.Took = float64(of.took.Microseconds()) / 1000
+	return e
 }
 
 func (l *decisionLog) breakGlass(now time.Time, asker Asker, reason string) {
@@ -126,26 +164,26 @@ func (l *decisionLog) breakGlass(now time.Time, asker Asker, reason string) {
 	}
 	e := l.entry(now, asker)
 	e.Verdict, e.Reason = "break-glass", clean(reason)
-	l.line(e)
-}
-
-func (l *decisionLog) entry(now time.Time, asker Asker) Entry {
-	return Entry{Time: now.UTC(), Door: asker.Door, Who: clean(asker.Who), Peer: clean(asker.Peer), Namespace: clean(asker.Namespace), Object: clean(asker.Object)}
-}
-
-// line writes e. A log that cannot be written is counted and said once: a full disk
-// must not keep a cluster from starting what is trusted.
-func (l *decisionLog) line(e Entry) {
-	line := append(e.appendTo(make([]byte, 0, 1<<10)), '\n')
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.put(1, e.appendTo(newLines(1)))
+}
+
+func (l *decisionLog) entry(now time.Time, asker Asker) *Entry {
+	return &Entry{Time: now.UTC(), Door: asker.Door, Who: clean(asker.Who), Peer: clean(asker.Peer), Namespace: clean(asker.Namespace), Object: clean(asker.Object)}
+}
+
+// put writes n lines. A log that cannot be written is counted and said once: a full disk
+// must not keep a cluster from starting what is trusted. l.mu is held.
+func (l *decisionLog) put(n int, lines []byte) {
+	lines = append(lines, '\n')
 	if l.torn {
-		line = append([]byte{'\n'}, line...)
+		lines = append([]byte{'\n'}, lines...)
 	}
-	n, err := l.to.Write(line)
-	l.torn = err != nil && (l.torn || n > 0)
+	written, err := l.to.Write(lines)
+	l.torn = err != nil && (l.torn || written > 0)
 	if err != nil {
-		l.failed.Inc()
+		l.failed.Add(float64(n))
 		if !l.silent {
 			l.log.Error("the decision log cannot be written", "error", err)
 		}

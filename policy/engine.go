@@ -24,6 +24,9 @@ type Question struct {
 	Image string
 	// Platform is where it is to run, such as "linux/amd64"; "" when not known.
 	Platform string
+	// Held demands an answer at once, out of the verifier's memory. Where that holds
+	// no verdict, the error is client.ErrNotHeld, and the question remains to be asked.
+	Held bool
 }
 
 // A Config says what an engine decides with.
@@ -157,7 +160,11 @@ func (e *Engine) decide(ctx context.Context, q Question) (*client.Decision, erro
 			Detail: fmt.Sprintf("no rule of %s fits %s", e.config.Policy.Name, asked)}
 		return refused(blank(q.Image, asked), ruling, err), err
 	}
-	decision, err := e.verify(ctx, match, ruling)
+	decision, err := e.verify(ctx, match, ruling, q.Held)
+	if q.Held && err != nil && !tuf.IsRefusal(err) {
+		// Trouble has more than memory to be got over with, and no mode lets it pass yet.
+		return refused(decision, ruling, client.ErrNotHeld), client.ErrNotHeld
+	}
 	if err == nil {
 		err = judge(match.Rule, decision, q.Platform, e.config.Now())
 	}

@@ -346,6 +346,38 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestHeld takes an answer out of memory where it is a verdict, in any mode; what else
+// comes leaves the question to be asked, once and to the end.
+func TestHeld(t *testing.T) {
+	absent := &tuf.Refusal{Rule: tuf.RuleAbsent, Detail: "nothing is signed"}
+	for _, mode := range []string{"enforce", "warn", "audit"} {
+		for name, test := range map[string]struct {
+			says error
+			held bool
+		}{
+			"trusted": {nil, true}, "refused": {absent, true}, "expired": {&tuf.ExpiredError{}, true},
+			"not held": {client.ErrNotHeld, false}, "trouble": {client.ErrNoServer, false},
+		} {
+			asked := 0
+			v := verifier(func(image tuf.Image, options client.Options) (*client.Decision, error) {
+				if asked++; !options.Held || options.Offline {
+					t.Errorf("asked with %+v", options)
+				}
+				return trusted(image), test.says
+			})
+			e := New(Config{Policy: mustRead(t, appRule+"    unreachable: last\n    mode: "+mode+"\n"), Verifier: v, Anchors: trustAll(), Now: func() time.Time { return noon }})
+			d, err := e.Decide(t.Context(), Question{Image: "registry.example.com/team/app:1.0", Held: true})
+			if errors.Is(err, client.ErrNotHeld) == test.held || !test.held && tuf.IsRefusal(err) || asked != 1 {
+				t.Errorf("%s, %s: %v, asked %d times", mode, name, err, asked)
+			}
+			allowed := test.held && (test.says == nil || mode != "enforce")
+			if d.Policy.Allowed != allowed || (err == nil) != allowed || d.Trusted != (test.says == nil) {
+				t.Errorf("%s, %s: %+v, %+v", mode, name, d, d.Policy)
+			}
+		}
+	}
+}
+
 // TestTimeForTheLastVerdict leaves time to ask again where the first question takes
 // all that it may.
 func TestTimeForTheLastVerdict(t *testing.T) {

@@ -14,13 +14,13 @@ import (
 
 // verify asks what a rule's image means, and lets the last verdict count where the
 // rule does. The decision is never nil, and is the caller's own.
-func (e *Engine) verify(ctx context.Context, match *Match, ruling *client.Ruling) (*client.Decision, error) {
+func (e *Engine) verify(ctx context.Context, match *Match, ruling *client.Ruling, held bool) (*client.Decision, error) {
 	anchor, err := e.anchor(match)
 	if err != nil {
 		return blank("", match.Image), err
 	}
-	options := client.Options{Offline: e.config.Offline, From: e.config.From, Anchor: anchor}
-	if !match.Rule.Last || options.Offline || options.From != "" {
+	options := client.Options{Offline: e.config.Offline, From: e.config.From, Anchor: anchor, Held: held}
+	if held || !match.Rule.Last || options.Offline || options.From != "" {
 		return e.ask(ctx, match.Image, options)
 	}
 	first, cancel := withShare(ctx)

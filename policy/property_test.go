@@ -130,12 +130,16 @@ var somePolicy = rapid.Custom(func(t *rapid.T) string {
 // whim answers anything: what it is made to say, whatever was asked.
 type whim struct {
 	t       *rapid.T
+	held    bool               // it has to answer at once
 	answers []*client.Decision // what it said
 	errs    []error
 }
 
 func (w *whim) Verify(_ context.Context, image tuf.Image, options client.Options) (*client.Decision, error) {
 	flag := func(name string) bool { return rapid.IntRange(0, 5).Draw(w.t, name) == 0 }
+	if options.Held != w.held {
+		w.t.Fatalf("held: %t, expected %t", options.Held, w.held)
+	}
 	d := trusted(image)
 	change := map[string]func(){
 		"untrusted":  func() { d.Trusted = false },
@@ -163,6 +167,8 @@ func (w *whim) Verify(_ context.Context, image tuf.Image, options client.Options
 		err = &tuf.ExpiredError{Repository: image.Repository, Role: "targets", Expired: noon, Now: noon}
 	case 2, 3:
 		err = errors.New("no answer in time")
+	case 6:
+		err = client.ErrNotHeld
 	case 4:
 		panic("a fault in the verifier")
 	case 5:
@@ -183,24 +189,30 @@ func TestNoWrongYes(t *testing.T) {
 			t.Fatalf("%v\n%s", err, text)
 		}
 		image := someImage.Draw(t, "image")
-		w := &whim{t: t}
+		w := &whim{t: t, held: rapid.Bool().Draw(t, "held")}
 		anchors := trustAll()
 		if rapid.Bool().Draw(t, "no anchors") {
 			anchors = nil
 		}
 		e := New(Config{Policy: p, Verifier: w, Anchors: anchors, Now: func() time.Time { return noon }})
-		d, err := e.Decide(t.Context(), Question{Image: image.String()})
+		d, err := e.Decide(t.Context(), Question{Image: image.String(), Held: w.held})
 		if d == nil || d.Policy == nil || d.Policy.Allowed != (err == nil) {
 			t.Fatalf("%+v, %v", d, err)
 		}
 		if !d.Trusted && (d.Reference != "" || d.Current || len(d.Signers)+len(d.Tags)+len(d.Voices) > 0) {
 			t.Fatalf("an untrusted decision says %+v", d)
 		}
+		if w.held && len(w.answers) > 1 {
+			t.Fatal("asked again, although an answer was due at once")
+		}
 		if !d.Policy.Allowed {
 			if d.Trusted || d.Reason == "" {
 				t.Fatalf("refused, and %+v", d)
 			}
 			return
+		}
+		if w.held && len(w.errs) > 0 && w.errs[0] != nil && !tuf.IsRefusal(w.errs[0]) {
+			t.Fatalf("allowed at once, although it was not known: %v", w.errs[0])
 		}
 		rule := ruleText(text, d.Policy.Rule)
 		says := func(s string) bool { return strings.Contains(rule, s) }

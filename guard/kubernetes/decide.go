@@ -46,6 +46,10 @@ func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) m
 		}
 		return rulings
 	}
+	different = d.recall(ctx, asker, different, rulings)
+	if len(different) == 0 {
+		return rulings
+	}
 	var (
 		taken atomic.Int64
 		mu    sync.Mutex // of the rest
@@ -70,8 +74,7 @@ func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) m
 			mu.Unlock()
 		}
 	}
-	// What the gate has in memory comes sooner one after another than by many hands.
-	go work()
+	go work() // what the gate can answer soon comes sooner one after another than by many hands
 	slow := time.NewTimer(patience)
 	defer slow.Stop()
 	for {
@@ -94,7 +97,27 @@ func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) m
 // patience is how long a review is looked at by one goroutine before others help.
 const patience = time.Millisecond
 
-// ask asks about one image. Only an answer that is a yes in every way counts as one.
+// recall puts what the gate answers out of memory among the rulings, and returns the
+// other images.
+func (d *Door) recall(ctx context.Context, asker guard.Asker, images []string, rulings map[string]ruling) (rest []string) {
+	defer func() {
+		if trouble := recover(); trouble != nil {
+			d.panicked(ctx, trouble)
+			rest = images
+		}
+	}()
+	answers := d.config.Gate.Recall(ctx, asker, images)
+	for i, image := range images {
+		if i < len(answers) && answers[i].Decision != nil {
+			rulings[image] = rule(answers[i].Decision, answers[i].Err)
+			continue
+		}
+		rest = append(rest, image)
+	}
+	return rest
+}
+
+// ask asks about one image.
 func (d *Door) ask(ctx context.Context, asker guard.Asker, image string) (r ruling) {
 	defer func() {
 		if trouble := recover(); trouble != nil {
@@ -102,7 +125,11 @@ func (d *Door) ask(ctx context.Context, asker guard.Asker, image string) (r ruli
 			r = ruling{err: errors.New("the gate broke off while it decided")}
 		}
 	}()
-	decision, err := d.config.Gate.Decide(ctx, asker, image)
+	return rule(d.config.Gate.Decide(ctx, asker, image))
+}
+
+// rule makes a ruling of an answer. Only one that is a yes in every way counts as one.
+func rule(decision *client.Decision, err error) ruling {
 	switch {
 	case err == nil && decision == nil:
 		err = errors.New("the gate gave no answer")

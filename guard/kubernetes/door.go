@@ -21,6 +21,9 @@ import (
 type Gate interface {
 	// Decide decides about one image. Its error is nil if and only if the image may run.
 	Decide(ctx context.Context, asker guard.Asker, image string) (*client.Decision, error)
+	// Recall answers at once, as Decide would, about the images whose verdicts are in
+	// memory. The answers about others have no Decision.
+	Recall(ctx context.Context, asker guard.Asker, images []string) []guard.Answer
 	// BreakGlass says aloud that an object passes although it is refused.
 	BreakGlass(asker guard.Asker, reason string)
 }

@@ -25,6 +25,7 @@ func digest(letter string) string { return "sha256:" + strings.Repeat(letter, 64
 type fakeGate struct {
 	trusts map[string]string // image to digest
 	do     map[string]func(context.Context) (*client.Decision, error)
+	recall func(ctx context.Context, asker guard.Asker, images []string) []guard.Answer // nil: nothing is in memory
 
 	mu    sync.Mutex
 	asked []string
@@ -34,6 +35,13 @@ type fakeGate struct {
 
 func (g *fakeGate) BreakGlass(asker guard.Asker, reason string) {
 	g.glass = append(g.glass, asker.Who+", "+asker.Namespace+"/"+asker.Object+": "+reason)
+}
+
+func (g *fakeGate) Recall(ctx context.Context, asker guard.Asker, images []string) []guard.Answer {
+	if g.recall == nil {
+		return make([]guard.Answer, len(images))
+	}
+	return g.recall(ctx, asker, images)
 }
 
 func (g *fakeGate) Decide(ctx context.Context, asker guard.Asker, image string) (*client.Decision, error) {

@@ -16,6 +16,8 @@ func kubernetes() []mutation {
 		{around, "guard/kubernetes/decide.go", `	case err == nil && !decision.Allowed():`, `	case false:`, []string{"kubernetes.TestAnAnswerThatIsNoYesIsARefusal"}, nil},
 		{around, "guard/kubernetes/decide.go", `			rulings[image] = ruling{err: errLate}`, `			rulings[image] = ruling{decision: &client.Decision{}}`, []string{"kubernetes.TestTheAnswerComesInTimeWhateverTheGateDoes"}, nil},
 		{around, "guard/kubernetes/decide.go", `			r = ruling{err: errors.New("the gate broke off while it decided")}`, `			r = ruling{decision: &client.Decision{}}`, []string{"kubernetes.TestAnAnswerThatIsNoYesIsARefusal"}, nil},
+		{around, "guard/kubernetes/decide.go", `rule(answers[i].Decision, answers[i].Err)`, `ruling{answers[i].Decision, answers[i].Err}`, []string{"kubernetes.TestAMemoryThatIsNoneIsNotBelieved"}, nil},
+		{around, "guard/kubernetes/decide.go", `			rest = images`, ``, []string{"kubernetes.TestAMemoryThatIsNoneIsNotBelieved"}, nil},
 		{around, "guard/kubernetes/conclude.go", `		if f.forbidden {`, `		if f.forbidden && len(findings) == 1 {`, []string{"kubernetes.TestARefusalTellsADeveloperAboutEveryImage"}, nil},
 		{around, "guard/kubernetes/conclude.go", `		if !ok {`, `		if !ok && reason == "never" {`, []string{"kubernetes.TestBreakGlass", "kubernetes.TestOperations"}, nil},
 		{around, "guard/kubernetes/conclude.go", `		d.config.Gate.BreakGlass(asker, reason)`, ``, []string{"kubernetes.TestBreakGlass"}, nil},

@@ -10,6 +10,8 @@ func longLived() []mutation {
 		{fresh, "client/watch_update.go", ` || !fetched.NotModified && digestHex(fetched.Bytes) != h.confirm.timestamp`, ` || !fetched.NotModified && len(fetched.Bytes) == 0`, []string{"client.TestWatcherRefreshesAhead"}, nil},
 		{fresh, "client/watch_held.go", `bool { return a.first.Expires.After(now) }`, `bool { return true || a.first.Expires.After(now) }`, []string{"client.TestWatcherJudgesEveryExpiry"}, nil},
 		{fresh, "client/watch_held.go", ` && within(h.checked, now, most)`, ` && most > 0`, []string{"client.TestWatcherAnswersFromMemory"}, nil},
+		{fresh, "client/watch.go", `	if e != nil && !options.Offline {`, `	if e != nil {`, []string{"client.TestHeld"}, nil},
+		{fresh, "client/session.go", `	case options.Held:`, `	case options.Held && options.From == "" && !options.Offline:`, []string{"client.TestAClientHoldsNothing"}, nil},
 		{fresh, "client/watch.go", `	if f != nil && tuf.IsRefusal(f.err) {`, `	if f != nil && tuf.IsRefusal(f.err) && false {`, []string{"client.TestWatcherRefusesWhatARefreshRefused"}, nil},
 		{fresh, "client/watch_entries.go", `	key := watchKey{repository, id}`, `	_ = id
 	key := watchKey{repository: repository}`, []string{"client.TestWatcherKeepsAnchorsApart"}, nil},

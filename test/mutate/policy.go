@@ -11,6 +11,7 @@ func policies() []mutation {
 		{pass, "policy/pattern.go", `image.Tag != "" && glob`, `image.Tag == "" || glob`, []string{"policy.TestFirstRuleDecides"}, nil},
 		{pass, "policy/engine.go", `				list[i].anchor.MaxStale = 0`, ``, []string{"policy.TestUnreachable"}, nil},
 		{pass, "policy/engine.go", `err = judge(match.Rule, decision, q.Platform, e.config.Now())`, `_ = q.Platform`, []string{"policy.TestDemands", "policy.TestNoWrongYes"}, nil},
+		{pass, "policy/engine.go", `	if q.Held && err != nil && !tuf.IsRefusal(err) {`, `	if false {`, []string{"policy.TestHeld", "policy.TestNoWrongYes"}, nil},
 		{pass, "policy/engine.go", `case client.ModeWarn:`, `case client.ModeWarn, client.ModeEnforce:`, []string{"policy.TestModes", "policy.TestNoWrongYes"}, nil},
 		{pass, "policy/engine.go", `			merged.Require = append(merged.Require, signer)`, ``, []string{"policy.TestAnchors"}, nil},
 		{pass, "policy/engine.go", `		merged.Require[i].Keys = both`, `		_ = both`, []string{"policy.TestAnchors"}, nil},
