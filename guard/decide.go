@@ -49,6 +49,9 @@ func DecideDoor(g *Gate) Door {
 }
 
 func writeDecision(w http.ResponseWriter, decision *client.Decision, err error) {
+	if err != nil {
+		decision.Hint = Next(decision.Image, decision, err)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case tuf.IsRefusal(err):

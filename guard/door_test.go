@@ -75,6 +75,9 @@ func TestDecideDoor(t *testing.T) {
 			if allowed := d.Policy != nil && d.Policy.Allowed; allowed != test.allowed || d.Trusted != test.allowed {
 				t.Errorf("allowed %t, trusted %t: %s", allowed, d.Trusted, body)
 			}
+			if d.Policy != nil && (d.Hint == "") != test.allowed {
+				t.Errorf("what to do is said where it is needed: %s", body)
+			}
 		})
 	}
 	if status, _ := post(t, s, "/v1/decide/", `{}`); status != 404 {

@@ -138,7 +138,7 @@ func images(object place, apiVersion, kind string, depth int, found *[]Image) er
 		}
 		spec = spec.field(fields, name)
 	}
-	return podImages(spec, found)
+	return podImages(spec, len(path) > 1, found)
 }
 
 // items appends the images of a list's objects.
@@ -160,8 +160,9 @@ func items(list place, fields map[string]any, apiVersion, kind string, depth int
 	return nil
 }
 
-// podImages appends the images of a pod's specification.
-func podImages(spec place, found *[]Image) error {
+// podImages appends the images of a pod's specification. A volume may leave its image
+// out in a template: something is to write it into the pods, which are looked at.
+func podImages(spec place, template bool, found *[]Image) error {
 	fields, err := spec.mapping()
 	if err != nil {
 		return err
@@ -201,6 +202,9 @@ func podImages(spec place, found *[]Image) error {
 		source := volume.field(fields, "image")
 		if source.value == nil {
 			continue // a volume of another kind
+		}
+		if of, err := source.mapping(); err == nil && template && (of["reference"] == nil || of["reference"] == "") {
+			continue
 		}
 		if err := imageOf(volume, source, KindVolume, "reference", names, found); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/policy"
+	"github.com/signet-trust/signet/tuf"
 )
 
 // policyExplained is what policy explain prints.
@@ -43,6 +44,9 @@ refused), 2 usage, or POLICY is none.`,
 		}
 		decision, refused := engine.Decide(ctx, policy.Question{Image: image.String()})
 		if refused != nil {
+			if rule := tuf.RuleOf(refused); rule == tuf.RulePolicy || rule == tuf.RulePlatform {
+				refused = advise(refused, "whoever keeps the policy can add a rule or change one: see why each does not fit, or what the one that decides demands")
+			}
 			decision.Hint = hint(refused)
 		}
 		explained := policyExplained{Steps: p.Explain(image), Decision: decision}

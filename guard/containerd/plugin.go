@@ -90,9 +90,9 @@ func plugin(ctx context.Context, args []string, stdin io.Reader, open func() (An
 		guard.Question{Question: policy.Question{Image: name}, Offered: digest})
 	switch {
 	case tuf.IsRefusal(err):
-		return ExitRefused, "refused: " + decision.Reason
+		return ExitRefused, "refused: " + decision.Reason + "; next: " + guard.Next(decision.Image, decision, err)
 	case err != nil:
-		return ExitTrouble, "refused, could not find out: " + decision.Reason
+		return ExitTrouble, "refused, could not find out: " + decision.Reason + "; next: " + guard.Next(decision.Image, decision, err)
 	case decision.Trusted && decision.Digest != digest:
 		return ExitRefused, fmt.Sprintf("refused: %s is signed as %s, not as %s", name, decision.Digest, digest)
 	case decision.Trusted:

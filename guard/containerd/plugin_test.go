@@ -50,7 +50,7 @@ func TestPlugin(t *testing.T) {
 		"at a run":                 {append([]string{"-operation", "run"}, args...), descriptor(digestA), trusted, ExitAllow, "trusted: "},
 		"input of a later release": {append(args[:4:4], "-stdin-media-type", "application/vnd.containerd.image-verifier.input.v1+json"), "anything", trusted, ExitAllow, "trusted: "},
 		"refused":                  {args, descriptor(digestA), refused, ExitRefused, "refused: not signed?"},
-		"no answer":                {args, descriptor(digestA), answer{decision: client.Decision{Reason: "away", Policy: &client.Ruling{}}, err: errors.New("away")}, ExitTrouble, "refused, could not find out: away"},
+		"no answer":                {args, descriptor(digestA), answer{decision: client.Decision{Reason: "away", Policy: &client.Ruling{}}, err: errors.New("away")}, ExitTrouble, "refused, could not find out: away; next: try again"},
 		"another digest":           {args, descriptor(digestA), other, ExitRefused, "is signed as " + digestB},
 		"warned":                   {args, descriptor(digestA), answer{decision: client.Decision{Reason: "not signed", Policy: &client.Ruling{Allowed: true, Mode: client.ModeWarn, Rule: "r"}}}, ExitAllow, "NOT trusted, let pass by the mode warn of rule r: not signed"},
 		"exempt":                   {args, descriptor(digestA), answer{decision: client.Decision{Policy: &client.Ruling{Allowed: true, Exempt: "vendor", Until: "2026-12-31"}}}, ExitAllow, "is exempt until 2026-12-31: vendor"},

@@ -114,7 +114,7 @@ container app: registry.example.com/app:evil
   next: correct the tag or, if the image is yours, sign it: signet sign registry.example.com/app:evil
 container slow: slow:1
   why: the trust server does not answer
-  next: try again; if it stays so, ask whoever runs this cluster, who finds this decision in signet-guard's log`
+  next: try again; if it stays so, ask whoever runs signet-guard, who finds this decision in its log`
 	if diff := cmp.Diff(want, answer.Status.Message); diff != "" {
 		t.Error(diff)
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/signet-trust/signet/guard"
 	"github.com/signet-trust/signet/internal/jsonline"
-	"github.com/signet-trust/signet/tuf"
 	"github.com/signet-trust/signet/workload"
 )
 
@@ -58,51 +58,13 @@ func why(r ruling) string {
 
 // next is what a developer can do about a refusal, in one line.
 func next(r ruling, image string) string {
-	if r.decision != nil && r.decision.Hint != "" {
-		return clip(r.decision.Hint)
-	}
-	image = show(image)
-	expired, isExpired := errors.AsType[*tuf.ExpiredError](r.err)
-	refusal, isRefusal := errors.AsType[*tuf.Refusal](r.err)
 	switch {
-	case isExpired && (expired.Role == tuf.RoleTimestamp || expired.Role == tuf.RoleSnapshot):
-		return "the trust server no longer vouches for its own freshness; ask its operator"
-	case isExpired:
-		return "a publisher renews what has expired: signet renew " + clip(expired.Repository)
 	case errors.Is(r.err, errUnpinned):
 		return "ask whoever runs this cluster to register signet's mutating webhook for it"
 	case errors.Is(r.err, errLate):
 		return "try again; if it stays so, ask whoever runs this cluster whether the trust server answers"
-	case !isRefusal:
-		return "try again; if it stays so, ask whoever runs this cluster, who finds this decision in signet-guard's log"
 	}
-	if text, ok := hints[refusal.Rule]; ok {
-		return strings.NewReplacer("IMAGE", image, "TAGGED", tagged(image)).Replace(text)
-	}
-	return "do not run it; what the trust server says is not what was signed: ask its operator"
-}
-
-// hints are by rule. Those about the repository itself are for its operator.
-var hints = map[tuf.Rule]string{
-	tuf.RuleAbsent:     "correct the tag or, if the image is yours, sign it: signet sign IMAGE",
-	tuf.RuleDigest:     "name the digest that was signed (signet verify TAGGED prints it), or have this one signed",
-	tuf.RuleVoice:      "the policy demands another signer's word: ask for it, who runs signet sign IMAGE --as NAME",
-	tuf.RuleAnchor:     "nobody is trusted for this name: use an image from a repository that the policy names, or ask whoever keeps the policy",
-	tuf.RulePolicy:     "no rule of the policy is for this name: use an image from a repository that it names, or ask whoever keeps the policy",
-	tuf.RuleCurrent:    "the tag means a newer digest: name the tag without the digest, or that newer one",
-	tuf.RuleAge:        "the policy takes newer word only: have it signed again, signet sign IMAGE; if a server did not answer for long, ask its operator",
-	tuf.RulePlatform:   "build and sign the image for the platform that is named",
-	tuf.RuleName:       "correct the image's name",
-	tuf.RuleRepository: "the metadata is another repository's: ask the operator of the trust server",
-}
-
-// tagged is an image without its digest.
-func tagged(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	if strings.LastIndexByte(image, ':') <= strings.LastIndexByte(image, '/') {
-		image += ":TAG"
-	}
-	return image
+	return guard.Next(show(image), r.decision, r.err)
 }
 
 // audit is a finding for an audit log, in JSON.
