@@ -38,7 +38,8 @@ type Proposal struct {
 	Updated    time.Time
 	Withdrawn  time.Time // zero: it was not
 	Outline    []byte    // what a list shows of it: JSON of []outlined
-	Body       []byte    // JSON of api.ProposalRequest, without the note
+	Body       []byte    // JSON of api.ProposalRequest, without the note; Proposals leaves it out
+	Size       int64     // bytes of Body, as they are stored
 }
 
 // proposals answers on /v1/proposals/{repository}, with ?id= and without.

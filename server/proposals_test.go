@@ -359,6 +359,48 @@ func TestProposalsAreBounded(t *testing.T) {
 	}
 }
 
+// The open ones have the bytes of two publishes at most; what is of no use any more
+// makes room, and only as much as is needed.
+func TestProposalsBytesAreBounded(t *testing.T) {
+	h := harness.Start(t, func(c *harness.Config) { c.Server.MaxBody = 100_000 })
+	b := newBoard(t, h)
+	big := func(name string, bytes int) tuf.File {
+		t.Helper()
+		b.Targets.Signed.UnrecognizedFields = map[string]any{"x-padding": strings.Repeat("a", bytes)}
+		file := b.next(t, name)
+		b.Targets.Signed.Version--
+		return file
+	}
+	var all []*api.Proposal
+	for _, name := range []string{"one", "two", "three"} {
+		all = append(all, b.propose(t, big(name, 40_000)))
+	}
+	small := b.propose(t, big("small", 10))
+	if b.withdraw(t, small.ID) != http.StatusNoContent {
+		t.Fatal("not withdrawn")
+	}
+	four := big("four", 40_000)
+	if _, err := b.post("", request(four)); !errors.Is(err, tuf.RuleLimit) || !strings.Contains(err.Error(), "of which at most 200000 are kept; withdraw one") {
+		t.Fatalf("one more: %v", err)
+	}
+	if n := len(b.list(t)); n != 4 {
+		t.Errorf("%d are left, although none made room", n)
+	}
+	for _, p := range all[:2] {
+		if status := b.withdraw(t, p.ID); status != http.StatusNoContent {
+			t.Fatal(status)
+		}
+	}
+	b.propose(t, four)
+	left := map[string]bool{}
+	for _, p := range b.list(t) {
+		left[p.ID] = true
+	}
+	if len(left) != 4 || left[all[0].ID] {
+		t.Errorf("%d are left; the oldest: %t", len(left), left[all[0].ID])
+	}
+}
+
 // Bodies that no publish could come of are refused before a row is written.
 func TestProposalRefuses(t *testing.T) {
 	h := harness.Start(t)

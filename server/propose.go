@@ -131,11 +131,14 @@ func (s *Server) tryPropose(ctx context.Context, token Token, repository, id str
 		if told.State == api.ProposalOpen && sameFiles(told.Metadata(), files) {
 			return told, false, nil
 		}
-	} else if next.Slot, err = s.freeSlot(ctx, repository, head); err != nil {
-		return nil, false, err
 	}
 	if err := fill(&next, files, intent); err != nil {
 		return nil, false, err
+	}
+	if stored == nil {
+		if next.Slot, err = s.freeSlot(ctx, repository, head, int64(len(next.Body))); err != nil {
+			return nil, false, err
+		}
 	}
 	if err := race(s.store.PutProposal(ctx, next)); err != nil {
 		return nil, false, err
@@ -218,44 +221,60 @@ func fill(p *Proposal, files []tuf.File, intent json.RawMessage) error {
 	return err
 }
 
-// freeSlot finds room for one proposal more. Where there is none, what is of no use
-// any more makes room: first what was withdrawn or published, then what is stale.
-func (s *Server) freeSlot(ctx context.Context, repository string, head *Head) (int64, error) {
+// proposalBodies is how many times as large as one body the proposals of a repository
+// may be together.
+const proposalBodies = 2
+
+// freeSlot finds room for one proposal more, of so many bytes. Where there is none,
+// what is of no use any more makes room, the oldest first: what was withdrawn or
+// published, then what is stale.
+func (s *Server) freeSlot(ctx context.Context, repository string, head *Head, size int64) (int64, error) {
 	list, err := s.store.Proposals(ctx, repository)
 	if err != nil {
 		return 0, err
 	}
 	taken := map[int64]bool{}
-	var done, stale *Proposal // the oldest of each
+	var done, stale []Proposal
+	total, open := size, size
 	for _, p := range list {
 		taken[p.Slot] = true
+		total += p.Size
 		state, _, err := s.proposalState(ctx, head, &p)
 		if err != nil {
 			return 0, err
 		}
 		old := !s.now().Before(p.Created.Add(api.ProposalLife))
 		switch {
-		case done == nil && (old || state == api.ProposalWithdrawn || state == api.ProposalPublished):
-			done = &p
-		case stale == nil && state == api.ProposalStale:
-			stale = &p
+		case old || state == api.ProposalWithdrawn || state == api.ProposalPublished:
+			done = append(done, p)
+		case state == api.ProposalStale:
+			stale = append(stale, p)
+		default:
+			open += p.Size
 		}
 	}
-	for slot := range int64(api.MaxProposals) {
-		if !taken[slot] {
-			return slot, nil
+	most := proposalBodies * s.config.MaxBody
+	switch n := len(list) - len(done) - len(stale); {
+	case n >= api.MaxProposals:
+		return 0, tooMany(repository, fmt.Sprintf("%d proposals are open, which is the most; withdraw one", n))
+	case open > most:
+		return 0, tooMany(repository, fmt.Sprintf("the open proposals would have %d bytes together with this one, of which at most %d are kept; withdraw one", open, most))
+	}
+	for _, p := range append(done, stale...) {
+		if len(taken) < api.MaxProposals && total <= most {
+			break
 		}
+		if err := race(s.store.DropProposal(ctx, repository, p.ID, p.Revision)); err != nil {
+			return 0, err
+		}
+		delete(taken, p.Slot)
+		total -= p.Size
 	}
-	if done == nil {
-		done = stale
+	slot := int64(0)
+	for taken[slot] {
+		slot++
 	}
-	if done == nil {
-		return 0, tooMany(repository, fmt.Sprintf("%d proposals are open, which is the most; withdraw one", api.MaxProposals))
-	}
-	if err := race(s.store.DropProposal(ctx, repository, done.ID, done.Revision)); err != nil {
-		return 0, err
-	}
-	return done.Slot, nil
+	return slot, nil
 }
 
 // withdraw takes a proposal back. One that was withdrawn before stays so; one that was

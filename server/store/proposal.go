@@ -23,9 +23,13 @@ type Proposal struct {
 	Withdrawn  time.Time // zero: it was not
 	Outline    []byte    // what a list shows of it
 	Body       []byte    // all of it; Proposals leaves it out
+	Size       int64     // bytes of Body; not looked at when it is stored
 }
 
 const proposalColumns = `repository, id, slot, revision, token, note, created_at, updated_at, withdrawn_at, outline`
+
+// proposalRead are what is read of every proposal.
+const proposalRead = proposalColumns + `, length(body)`
 
 // Proposal returns one proposal, or tuf.ErrNotFound.
 func (db *DB) Proposal(ctx context.Context, repository, id string) (*Proposal, error) {
@@ -35,7 +39,7 @@ func (db *DB) Proposal(ctx context.Context, repository, id string) (*Proposal, e
 			p := Proposal{}
 			found = &p
 			return scanProposal(rows, &p, &p.Body)
-		}, `SELECT `+proposalColumns+`, body FROM proposal WHERE repository = $1 AND id = $2`, repository, id)
+		}, `SELECT `+proposalRead+`, body FROM proposal WHERE repository = $1 AND id = $2`, repository, id)
 		if err != nil {
 			return nil, db.src.trouble(ctx, "read a proposal of "+repository, err)
 		}
@@ -57,7 +61,7 @@ func (db *DB) Proposals(ctx context.Context, repository string) ([]Proposal, err
 		err := scanProposal(rows, &p)
 		list = append(list, p)
 		return err
-	}, `SELECT `+proposalColumns+` FROM proposal WHERE repository = $1 ORDER BY created_at, id`, repository)
+	}, `SELECT `+proposalRead+` FROM proposal WHERE repository = $1 ORDER BY created_at, id`, repository)
 	if err != nil {
 		return nil, db.src.trouble(ctx, "list proposals of "+repository, err)
 	}
@@ -66,7 +70,7 @@ func (db *DB) Proposals(ctx context.Context, repository string) ([]Proposal, err
 
 func scanProposal(rows *sql.Rows, p *Proposal, more ...any) error {
 	var created, updated, withdrawn int64
-	err := rows.Scan(append([]any{&p.Repository, &p.ID, &p.Slot, &p.Revision, &p.Token, &p.Note, &created, &updated, &withdrawn, &p.Outline}, more...)...)
+	err := rows.Scan(append([]any{&p.Repository, &p.ID, &p.Slot, &p.Revision, &p.Token, &p.Note, &created, &updated, &withdrawn, &p.Outline, &p.Size}, more...)...)
 	p.Created, p.Updated, p.Withdrawn = moment(created), moment(updated), moment(withdrawn)
 	return err
 }

@@ -35,7 +35,7 @@ func testProposals(t *testing.T, db *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one.Revision = 1
+	one.Revision, one.Size = 1, 4
 	if diff := cmp.Diff(&one, got); diff != "" {
 		t.Error(diff)
 	}
@@ -53,7 +53,7 @@ func testProposals(t *testing.T, db *store.DB) {
 		t.Fatal(err)
 	}
 	is(t, db.PutProposal(t.Context(), one), tuf.ErrConflict) // revision 1 is gone
-	one.Revision = 2
+	one.Revision, one.Size = 2, 4
 	if got, err = db.Proposal(t.Context(), app, "one"); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func testProposals(t *testing.T, db *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one.Body, two.Body, two.Revision = nil, nil, 1
+	one.Body, two.Body, two.Revision, two.Size = nil, nil, 1, 4
 	if diff := cmp.Diff([]store.Proposal{two, one}, list); diff != "" {
 		t.Error(diff)
 	}
