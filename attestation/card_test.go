@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -102,7 +103,7 @@ func TestVirtualCard(t *testing.T) {
 						t.Fatal(err)
 					}
 					want := &Proof{Serial: 4294967295, Firmware: Version{5, 7, 4}, Slot: fmt.Sprintf("%02x", slot), PIN: pinWord, Touch: touchWord,
-						FormFactor: "USB-C keychain", Root: "Virtual YubiKey Attestation Root"}
+						FormFactor: "USB-C keychain", Root: "Virtual YubiKey Attestation Root", Until: time.Date(2052, 4, 17, 0, 0, 0, 0, time.UTC)}
 					if diff := cmp.Diff(want, proof); diff != "" {
 						t.Error(diff)
 					}

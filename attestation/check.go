@@ -40,11 +40,11 @@ func (r *Roots) Check(key *tuf.Key, chain []string, now time.Time) (proof *Proof
 	if err := vouches(device, leaf); err != nil {
 		return nil, refuse(tuf.RuleAttestationChain, "%v", err)
 	}
-	root, err := r.lead(leaf, device, further, now)
+	root, until, err := r.lead(leaf, device, further, now)
 	if err != nil {
 		// Would it have held at another time? That is another rule, and another mistake.
 		began := latestStart(certs)
-		if _, then := r.lead(leaf, device, further, began); then == nil {
+		if _, _, then := r.lead(leaf, device, further, began); then == nil {
 			return nil, refuse(tuf.RuleAttestationExpired, "the attestation holds at %s, but not at %s: %v",
 				began.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), err)
 		}
@@ -53,7 +53,7 @@ func (r *Roots) Check(key *tuf.Key, chain []string, now time.Time) (proof *Proof
 	if proof, err = Read(leaf); err != nil {
 		return nil, refuse(tuf.RuleAttestationChain, "the stick's certificate for the key: %v", err)
 	}
-	proof.Root, proof.Yubico = root.cert.Subject.CommonName, root.yubico
+	proof.Root, proof.Yubico, proof.Until = root.cert.Subject.CommonName, root.yubico, until
 	attested, err := tuf.NewKey(leaf.PublicKey)
 	if err != nil {
 		return nil, refuse(tuf.RuleAttestationKey, "the attestation is of another key, in slot %s of YubiKey %d: %v", proof.Slot, proof.Serial, err)
@@ -109,11 +109,11 @@ func vouches(device, leaf *x509.Certificate) error {
 	return nil
 }
 
-// lead finds the root that device leads to. Each root is tried on its own, since
-// each has rules of its own.
-func (r *Roots) lead(leaf, device *x509.Certificate, further []*x509.Certificate, now time.Time) (*anchor, error) {
+// lead finds the root that device leads to, and until when it does so. Each root is
+// tried on its own, since each has rules of its own.
+func (r *Roots) lead(leaf, device *x509.Certificate, further []*x509.Certificate, now time.Time) (*anchor, time.Time, error) {
 	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
-		return nil, fmt.Errorf("the key's certificate holds from %s to %s", leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339))
+		return nil, time.Time{}, fmt.Errorf("the key's certificate holds from %s to %s", leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	between := pool(r.intermediates, further)
 	why := fmt.Errorf("%q leads to no root that is trusted", clip(device.Subject))
@@ -129,10 +129,21 @@ func (r *Roots) lead(leaf, device *x509.Certificate, further []*x509.Certificate
 				why = err
 				continue
 			}
-			return a, nil
+			return a, earliestEnd(leaf, path), nil
 		}
 	}
-	return nil, why
+	return nil, time.Time{}, why
+}
+
+// earliestEnd is when the first certificate of a path, or leaf, runs out.
+func earliestEnd(leaf *x509.Certificate, path []*x509.Certificate) time.Time {
+	end := leaf.NotAfter
+	for _, cert := range path {
+		if cert.NotAfter.Before(end) {
+			end = cert.NotAfter
+		}
+	}
+	return end
 }
 
 // fits holds a path, the stick's certificate first and the root last, to the

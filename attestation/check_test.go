@@ -21,6 +21,7 @@ import (
 
 func TestConfiguredRoot(t *testing.T) {
 	_, key := newKey(t)
+	last := time.Date(2052, 4, 17, 0, 0, 0, 0, time.UTC)
 	for name, options := range map[string][]card.MakerOption{
 		"as before 5.7.4":                 nil,
 		"as since 5.7.4":                  {card.Intermediates(2)},
@@ -35,8 +36,12 @@ func TestConfiguredRoot(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+		until := last
+		if strings.Contains(name, "last minute") {
+			until = now
+		}
 		want := &Proof{Serial: 12345678, Firmware: Version{5, 7, 4}, Slot: "9c", PIN: "always", Touch: "always", FormFactor: "USB-A keychain",
-			Root: "Virtual YubiKey Attestation Root"}
+			Root: "Virtual YubiKey Attestation Root", Until: until}
 		if diff := cmp.Diff(want, proof); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}

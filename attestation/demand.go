@@ -69,30 +69,40 @@ func (d *Demand) key(roots *Roots, key *tuf.Key, chain []string, now time.Time) 
 }
 
 // Root checks every key that root lists for root and targets, by the attestations
-// that travel with root. Whether root is to be trusted otherwise is for its caller
-// to know.
-func (d *Demand) Root(repository string, root *tuf.Root, now time.Time) error {
+// that travel with root, and returns until when those hold. Whether root is to be
+// trusted otherwise is for its caller to know.
+func (d *Demand) Root(repository string, root *tuf.Root, now time.Time) (until time.Time, err error) {
 	for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets} {
 		listed := 0
 		if r := root.Signed.Roles[role]; r != nil {
 			listed = len(r.KeyIDs)
 		}
 		at := tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Version: root.Signed.Version}
-		if err := d.all(at, role, listed, tuf.RoleKeysOf(root, role), tuf.Attestations(root), now); err != nil {
-			return err
+		end, err := d.all(at, role, listed, tuf.RoleKeysOf(root, role), tuf.Attestations(root), now)
+		if err != nil {
+			return time.Time{}, err
 		}
+		until = earlier(until, end)
 	}
-	return nil
+	return until, nil
+}
+
+// earlier is the earlier one of two times; zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Signer checks every key that delegator lists for a delegated role, by the
-// attestations that travel with delegator's file.
-func (d *Demand) Signer(repository string, delegator *tuf.Targets, role string, now time.Time) error {
+// attestations that travel with delegator's file, and returns until when those hold.
+func (d *Demand) Signer(repository string, delegator *tuf.Targets, role string, now time.Time) (until time.Time, err error) {
 	keys, ok := tuf.SignerKeysOf(delegator, role)
 	at := tuf.Refusal{Repository: repository, Role: role}
 	if !ok {
 		at.Rule, at.Clause, at.Detail = tuf.RuleNotAttested, clause, "no keys are listed for it"
-		return &at
+		return time.Time{}, &at
 	}
 	return d.all(at, role, listedFor(delegator, role), keys, tuf.TargetsAttestations(delegator), now)
 }
@@ -108,27 +118,28 @@ func listedFor(delegator *tuf.Targets, role string) int {
 	return len(d.SuccinctRoles.KeyIDs)
 }
 
-// all checks the keys of a role. A refusal is like at, which says where the keys
+// all checks the keys of a role, and returns until when all of their attestations hold. A refusal is like at, which says where the keys
 // are listed.
-func (d *Demand) all(at tuf.Refusal, role string, listed int, keys tuf.RoleKeys, attestations map[string][]string, now time.Time) error {
+func (d *Demand) all(at tuf.Refusal, role string, listed int, keys tuf.RoleKeys, attestations map[string][]string, now time.Time) (until time.Time, err error) {
 	roots, err := d.roots()
 	if err != nil {
-		return err
+		return until, err
 	}
 	at.Clause = clause
 	if len(keys.Keys) != listed || listed == 0 {
 		at.Rule, at.Detail = tuf.RuleNotAttested, fmt.Sprintf("of the %d keys of %s, %d can be used and could be attested", listed, role, len(keys.Keys))
-		return &at
+		return time.Time{}, &at
 	}
 	for _, key := range keys.Keys {
-		_, err := d.key(roots, key, attestations[key.ID()], now)
+		proof, err := d.key(roots, key, attestations[key.ID()], now)
 		if err == nil {
+			until = earlier(until, proof.Until)
 			continue
 		}
 		at.Rule, at.Detail = tuf.RuleOf(err), fmt.Sprintf("key %s of %s: %s", key.ID(), role, detail(err))
-		return &at
+		return time.Time{}, &at
 	}
-	return nil
+	return until, nil
 }
 
 func detail(err error) string {
@@ -146,7 +157,7 @@ func (d *Demand) State(repository string, s *tuf.State, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := d.Root(repository, root, now); err != nil || !d.Signers {
+	if _, err := d.Root(repository, root, now); err != nil || !d.Signers {
 		return err
 	}
 	return d.below(repository, s, tuf.RoleTargets, map[string]bool{}, now)
@@ -170,7 +181,7 @@ func (d *Demand) below(repository string, s *tuf.State, delegator string, visite
 			Detail: "it has hash bins, whose keys are not looked at here; name the signers"}
 	}
 	for _, role := range targets.Signed.Delegations.Roles {
-		if err := d.Signer(repository, targets, role.Name, now); err != nil {
+		if _, err := d.Signer(repository, targets, role.Name, now); err != nil {
 			return err
 		}
 		if err := d.below(repository, s, role.Name, visited, now); err != nil {

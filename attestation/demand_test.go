@@ -61,7 +61,7 @@ func TestDemandOfRoot(t *testing.T) {
 	alice, bob, carol := newPerson(t, maker), newPerson(t, maker), newPerson(t, maker)
 	all := map[string][]string{alice.key.ID(): alice.chain, bob.key.ID(): bob.chain, carol.key.ID(): carol.chain}
 	demand := Demand{Touch: true, PIN: true, MinFirmware: Version{5, 7, 0}, Roots: string(maker.RootPEM())}
-	if err := demand.Root(repository, newRoot(t, alice, bob, carol, all), now); err != nil {
+	if _, err := demand.Root(repository, newRoot(t, alice, bob, carol, all), now); err != nil {
 		t.Fatal(err)
 	}
 	lesser := func(edit func(*card.Claim)) func(p person) []string {
@@ -80,7 +80,7 @@ func TestDemandOfRoot(t *testing.T) {
 		} {
 			attestations := maps.Clone(all)
 			attestations[who.key.ID()] = chain(who.person)
-			err := demand.Root(repository, newRoot(t, alice, bob, carol, attestations), now)
+			_, err := demand.Root(repository, newRoot(t, alice, bob, carol, attestations), now)
 			r, ok := errors.AsType[*tuf.Refusal](err)
 			if !ok || r.Rule != rule || r.Repository != repository || r.Role != tuf.RoleRoot || r.Version != 3 || r.Clause != clause ||
 				!strings.HasPrefix(r.Detail, "key "+who.key.ID()+" of "+who.role+": ") {
@@ -109,7 +109,7 @@ func TestDemandOfRootThatListsMore(t *testing.T) {
 	} {
 		root := newRoot(t, alice, bob, carol, all)
 		edit(root)
-		if err := demand.Root(repository, root, now); !errors.Is(err, tuf.RuleNotAttested) {
+		if _, err := demand.Root(repository, root, now); !errors.Is(err, tuf.RuleNotAttested) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -179,7 +179,7 @@ func TestDemandOfState(t *testing.T) {
 	if err := demand.State(repository, state(true, true), now); !errors.Is(err, tuf.RuleNotAttested) {
 		t.Errorf("root's keys are not attested: %v", err)
 	}
-	if err := demand.Signer(repository, delegating(t, "dave", dave, true), "eve", now); !errors.Is(err, tuf.RuleNotAttested) {
+	if _, err := demand.Signer(repository, delegating(t, "dave", dave, true), "eve", now); !errors.Is(err, tuf.RuleNotAttested) {
 		t.Errorf("a role that is not delegated to: %v", err)
 	}
 }
@@ -198,11 +198,11 @@ func TestDemandOfHashBins(t *testing.T) {
 		t.Error(err)
 	}
 	// One bin's key can be asked for, as a verifier does on its way.
-	if err := demand.Signer(repository, bins, "bin-1", now); err != nil {
+	if _, err := demand.Signer(repository, bins, "bin-1", now); err != nil {
 		t.Error(err)
 	}
 	tuf.SetTargetsAttestations(bins, nil)
-	if err := demand.Signer(repository, bins, "bin-1", now); !errors.Is(err, tuf.RuleNotAttested) {
+	if _, err := demand.Signer(repository, bins, "bin-1", now); !errors.Is(err, tuf.RuleNotAttested) {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/signet-trust/signet/tuf"
 )
@@ -22,6 +23,8 @@ type Proof struct {
 	FormFactor string  `json:"formFactor,omitempty"` // "USB-A keychain"; "" when the stick does not say
 	Root       string  `json:"root"`                 // name of the root that the chain leads to
 	Yubico     bool    `json:"yubico"`               // the root is Yubico's, not a configured one
+
+	Until time.Time `json:"-"` // when the first certificate of the chain runs out, the root's among them
 }
 
 // The words for policies are those of package keystore/yubikey.

@@ -43,7 +43,7 @@ func TestRealYubiKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Proof{Serial: 15732500, Firmware: Version{5, 4, 3}, Slot: "9a", PIN: "once", Touch: "never",
-		FormFactor: "USB-C nano", Root: "Yubico PIV Root CA Serial 263751", Yubico: true}
+		FormFactor: "USB-C nano", Root: "Yubico PIV Root CA Serial 263751", Yubico: true, Until: time.Date(2052, 4, 17, 0, 0, 0, 0, time.UTC)}
 	if diff := cmp.Diff(want, proof); diff != "" {
 		t.Error(diff)
 	}

@@ -283,7 +283,7 @@ func (c *Client) walkRoots(ctx context.Context, repository string, r *remote, li
 	if name := tuf.RepositoryOf(x.trusted.Root()); name != "" && name != repository {
 		return nil, 0, like.checkRoot(repository, x.trusted.Root())
 	}
-	if err := like.checkHardware(c, repository, x.trusted.Root()); err != nil {
+	if _, err := like.checkHardware(c, repository, x.trusted.Root()); err != nil {
 		return nil, 0, err
 	}
 	return x.trusted.Bytes(tuf.RoleRoot), x.trusted.Root().Signed.Version, nil

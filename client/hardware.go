@@ -2,25 +2,26 @@ package client
 
 import (
 	"slices"
+	"time"
 
 	"github.com/signet-trust/signet/tuf"
 )
 
 // checkHardware holds the newest root to the anchor's demand for hardware. Roots
 // on the way to it need not meet it: those are history, and a repository moves to
-// hardware by a new root.
-func (a *Anchor) checkHardware(c *Client, repository string, root *tuf.Root) error {
+// hardware by a new root. It returns until when that holds; zero: there is no demand.
+func (a *Anchor) checkHardware(c *Client, repository string, root *tuf.Root) (until time.Time, err error) {
 	if a.Hardware == nil {
-		return nil
+		return until, nil
 	}
 	return a.Hardware.Root(repository, root, c.config.Now())
 }
 
 // checkSigner does so with the keys of a delegated role, where the demand is made
 // of signers too.
-func (a *Anchor) checkSigner(c *Client, repository string, delegator *tuf.Targets, role string) error {
+func (a *Anchor) checkSigner(c *Client, repository string, delegator *tuf.Targets, role string) (until time.Time, err error) {
 	if a.Hardware == nil || !a.Hardware.Signers {
-		return nil
+		return until, nil
 	}
 	return a.Hardware.Signer(repository, delegator, role, c.config.Now())
 }
@@ -28,11 +29,13 @@ func (a *Anchor) checkSigner(c *Client, repository string, delegator *tuf.Target
 // demand makes an updater check the anchor's demand for hardware, before anything
 // that the keys in question signed counts for an answer.
 func (s *session) demand(u *Updater) {
-	u.checkNewest = func(root *tuf.Root) error {
-		return s.judge(s.anchor.checkHardware(s.client, s.repository, root))
+	u.checkNewest = func(root *tuf.Root) (time.Time, error) {
+		until, err := s.anchor.checkHardware(s.client, s.repository, root)
+		return until, s.judge(err)
 	}
-	u.checkSigner = func(delegator *tuf.Targets, role string) error {
-		return s.judge(s.anchor.checkSigner(s.client, s.repository, delegator, role))
+	u.checkSigner = func(delegator *tuf.Targets, role string) (time.Time, error) {
+		until, err := s.anchor.checkSigner(s.client, s.repository, delegator, role)
+		return until, s.judge(err)
 	}
 }
 
@@ -54,7 +57,7 @@ func hardwareWarning(err error) string {
 // refuse of a draft, once it is published, and what is not said already.
 func (d *Prepared) hardwareWarnings(warnings []string, draft *draft) []string {
 	anchor, c := d.step.anchor, d.publisher.Client
-	add := func(err error) {
+	add := func(_ time.Time, err error) {
 		if err != nil && !slices.Contains(warnings, hardwareWarning(err)) {
 			warnings = append(warnings, hardwareWarning(err))
 		}

@@ -65,11 +65,12 @@ type Updater struct {
 
 	// checkRoot is asked about every root before it counts.
 	checkRoot func(*tuf.Root) error
-	// checkNewest is asked about the newest root alone, before anything below it.
-	checkNewest func(*tuf.Root) error
+	// checkNewest is asked about the newest root alone, before anything below it. It
+	// says until when it has no objection; zero: for as long as the root holds.
+	checkNewest func(*tuf.Root) (until time.Time, err error)
 	// checkSigner is asked about the keys that delegator, whose file was verified,
 	// lists for a role, before the role's file counts.
-	checkSigner func(delegator *tuf.Targets, role string) error
+	checkSigner func(delegator *tuf.Targets, role string) (until time.Time, err error)
 	// voices must all vouch for what an answer trusts.
 	voices []Voice
 }
@@ -83,6 +84,7 @@ type Update struct {
 	gone    []tuf.File         // to be forgotten once the roots are remembered
 	roles   []string           // that were loaded, in order
 	checked time.Time          // when a server confirmed that nothing newer is known; zero: not known
+	allowed time.Time          // until when nobody has an objection to the keys; zero: for good
 	signers map[[2]string]bool // by role and key ID: whether the key has signed the role's file
 }
 
@@ -135,14 +137,23 @@ func (x *Update) refresh(ctx context.Context) error {
 		return err
 	}
 	if x.u.checkNewest != nil {
-		if err := x.u.checkNewest(x.trusted.Root()); err != nil {
+		until, err := x.u.checkNewest(x.trusted.Root())
+		if err != nil {
 			return err
 		}
+		x.allow(until)
 	}
 	if err := x.timestamp(ctx); err != nil {
 		return err
 	}
 	return x.snapshot(ctx)
+}
+
+// allow notes until when there is no objection to keys that were used.
+func (x *Update) allow(until time.Time) {
+	if !until.IsZero() && (x.allowed.IsZero() || until.Before(x.allowed)) {
+		x.allowed = until
+	}
 }
 
 // failed saves what was verified before err.
@@ -318,9 +329,11 @@ func (x *Update) Load(ctx context.Context, role, delegator string) error {
 	}
 	// Ahead of the file: what was refused must not count as verified the next time.
 	if parent := x.trusted.Role(delegator); parent != nil && x.u.checkSigner != nil {
-		if err := x.u.checkSigner(parent, role); err != nil {
+		until, err := x.u.checkSigner(parent, role)
+		if err != nil {
 			return err
 		}
+		x.allow(until)
 	}
 	meta, ok := x.trusted.RoleMeta(role)
 	if !ok {

@@ -79,7 +79,8 @@ type reply struct {
 }
 
 // inDate tells whether nothing that the answer stands on has expired: root,
-// timestamp, snapshot, targets and the signers that were read.
+// timestamp, snapshot, targets, the signers that were read, and the attestations of
+// keys where those are demanded.
 func (a *reply) inDate(now time.Time) bool { return a.first.Expires.After(now) }
 
 // An expiry is when a role's file expires.
@@ -93,7 +94,8 @@ func (e expiry) expired(repository string, now time.Time) error {
 	return &tuf.ExpiredError{Repository: repository, Role: e.Role, Version: e.Version, Expired: e.Expires, Now: now}
 }
 
-// floor is what expires first of root, timestamp and snapshot.
+// floor is what expires first of root, timestamp, snapshot, and what vouches for their
+// keys.
 func (x *Update) floor() expiry {
 	root := x.trusted.Root().Signed
 	first := expiry{tuf.RoleRoot, root.Version, root.Expires}
@@ -102,6 +104,9 @@ func (x *Update) floor() expiry {
 	}
 	if s := x.trusted.Snapshot(); s != nil {
 		first = first.or(tuf.RoleSnapshot, s.Signed.Version, s.Signed.Expires)
+	}
+	if !x.allowed.IsZero() {
+		first = first.or("attestation", 0, x.allowed)
 	}
 	return first
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/signet-trust/signet/attestation"
+	"github.com/signet-trust/signet/test/yubikey/card"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -227,6 +230,48 @@ func TestWatcherJudgesEveryExpiry(t *testing.T) {
 				return
 			}
 			b.watched(w, "1.0", "one", Options{}) // does not stand on alice's word
+		})
+	}
+}
+
+// TestWatcherJudgesAttestations moves the clock past the end of what vouches for a
+// key, of the repository or of a signer, while the answer is young enough.
+func TestWatcherJudgesAttestations(t *testing.T) {
+	for _, of := range []string{"root", "targets", "alice"} {
+		t.Run(of, func(t *testing.T) {
+			b := newBench(t)
+			soon := b.clock.Now().Add(30 * time.Second).Truncate(time.Second)
+			maker := newMaker(t)
+			chain := func(role string, key tuf.Signer) []string {
+				return attestBy(t, maker, key.Key(), func(c *card.Claim) {
+					c.Edit = func(cert *x509.Certificate) {
+						if role == of {
+							cert.NotAfter = soon
+						}
+					}
+				})
+			}
+			alice := newKey(t)
+			b.mayAlice(alice)
+			b.repo.edit(tuf.RoleTargets, func(md *tuf.Targets) {
+				tuf.SetTargetsAttestations(md, map[string][]string{alice.Key().ID(): chain("alice", alice)})
+			})
+			b.repo.signAs("alice", "a1", digestOf("one"), alice)
+			b.attested(chain("root", b.repo.rootKeys[0]), chain("targets", b.repo.targetsKeys[0]))
+			b.demands(maker, func(d *attestation.Demand) { d.Signers = true })
+			w := b.watcher(WatchConfig{})
+			if d := b.watched(w, "a1", "one", Options{}); !d.Expires.Equal(soon) {
+				t.Fatalf("expires %v, expected %v", d.Expires, soon)
+			}
+			b.clock.Add(29 * time.Second)
+			b.watched(w, "a1", "one", Options{Held: true})
+			b.clock.Add(2 * time.Second)
+			b.unheld(w, "a1", Options{})
+			b.unwatched(w, "a1", tuf.RuleAttestationExpired, Options{})
+			b.unwatched(w, "a1", tuf.RuleAttestationExpired, Options{Offline: true})
+			if of == "alice" {
+				b.watched(w, "1.0", "one", Options{}) // does not stand on alice's word
+			}
 		})
 	}
 }

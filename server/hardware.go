@@ -29,7 +29,7 @@ func demand(d *attestation.Demand, repository string, head *Head, files []tuf.Fi
 			if err != nil {
 				return err
 			}
-			if err := d.Root(repository, root, now); err != nil {
+			if _, err := d.Root(repository, root, now); err != nil {
 				return err
 			}
 			continue
@@ -61,7 +61,7 @@ func demandSigners(d *attestation.Demand, repository string, old, file tuf.File,
 		if sameSigner(before, next, role.Name) {
 			continue
 		}
-		if err := d.Signer(repository, next, role.Name, now); err != nil {
+		if _, err := d.Signer(repository, next, role.Name, now); err != nil {
 			return err
 		}
 	}
