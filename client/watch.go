@@ -174,7 +174,7 @@ func (w *Watcher) verifyHeld(image tuf.Image, options Options) (*Decision, error
 	}
 	if e != nil && !options.Offline { // without servers, the state folder has a say
 		now := w.asked(e)
-		if a, checked := w.known(e, image, now, false); a != nil {
+		if a, checked := w.known(e, image, now, false); a != nil && (a.err == nil || tuf.IsRefusal(a.err)) {
 			w.count.questions.Add(1)
 			w.count.known.Add(1)
 			return a.decision(image, options, checked, now)

@@ -152,6 +152,7 @@ func TestCertificates(t *testing.T) {
 	if status, body := post(t, s, PathDecide, question); status != 200 {
 		t.Errorf("with one: %d: %s", status, body)
 	}
+	flush(t, g)
 	if !strings.Contains(log.String(), `"who":"CN=node-1"`) {
 		t.Errorf("the log does not say who asked: %s", log.String())
 	}

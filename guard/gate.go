@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,9 @@ type Question struct {
 	// Offered is the digest that a registry gives for the image's name: the answer
 	// has to be about it, and it must be what a tag means now. "" when not known.
 	Offered string
+	// Pinned demands that Image names a digest, where it is trusted: the policy has
+	// digests written into such names, and this one was passed over.
+	Pinned bool
 }
 
 // A Config says what a gate works with.
@@ -72,7 +76,9 @@ func New(c Config) *Gate {
 		c.Timeout = 8 * time.Second
 	}
 	g := &Gate{config: c, metrics: newMetrics(c.Version)}
-	g.log = &decisionLog{to: c.Decisions, log: c.Log, failed: g.metrics.logFailures}
+	if c.Decisions != nil {
+		g.log = &decisionLog{to: c.Decisions, log: c.Log, failed: g.metrics.logFailures}
+	}
 	return g
 }
 
@@ -138,38 +144,42 @@ type Answer struct {
 	Err      error
 }
 
-// Recall answers as Decide does, image by image, what the policy answers out of memory:
-// at once. The rest has no Decision, is neither counted nor logged, and remains to be
-// asked. That is all where the log has somebody write to it: nobody is waited for.
-func (g *Gate) Recall(ctx context.Context, asker Asker, images []string) []Answer {
-	answers := make([]Answer, len(images))
-	lines := make([]line, 0, len(images))
+// Recall answers questions as Ask does, out of memory: at once. What the policy does
+// not answer so, or would when ctx is done, has no Decision, is neither counted nor
+// logged, and remains to be asked. Nobody is waited for.
+func (g *Gate) Recall(ctx context.Context, asker Asker, questions []Question) []Answer {
+	answers := make([]Answer, len(questions))
+	lines := make([]line, 0, len(questions))
 	start := time.Now()
-	for i, image := range images {
-		q := Question{Question: policy.Question{Image: image, Held: true}}
+	for i, q := range questions {
+		if ctx.Err() != nil {
+			break
+		}
+		q.Held = true
 		decision, err := g.decide(ctx, q)
 		now := time.Now()
 		if err == nil || tuf.IsRefusal(err) {
 			answers[i] = Answer{decision, err}
 			lines = append(lines, line{q, answers[i], now.Sub(start)})
+			g.metrics.decided(asker.Door, decision, err, now.Sub(start))
 		}
 		start = now
 	}
-	if !g.log.tryWrite(g.config.Now(), asker, lines) {
-		return make([]Answer, len(images))
-	}
-	for _, l := range lines {
-		g.metrics.decided(asker.Door, l.Decision, l.Err, l.took)
-	}
+	g.log.write(g.config.Now(), asker, lines...)
 	return answers
 }
+
+// Flush waits until the decision log has all lines, until ctx is done.
+func (g *Gate) Flush(ctx context.Context) error { return g.log.flush(ctx) }
 
 // decide asks the policy, and holds its answer to the contract: what says no in one
 // member must not be a yes in another.
 func (g *Gate) decide(ctx context.Context, q Question) (decision *client.Decision, err error) {
 	defer func() {
 		if trouble := recover(); trouble != nil {
-			g.config.Log.Error("a decision broke off", "panic", clean(fmt.Sprint(trouble)))
+			if !q.Held { // or else it will be asked again
+				g.config.Log.Error("a decision broke off", "panic", clean(fmt.Sprint(trouble)))
+			}
 			err = errors.New("could not find out: the decision broke off")
 			decision = refused(nil, q, err)
 		}
@@ -188,6 +198,11 @@ func (g *Gate) decide(ctx context.Context, q Question) (decision *client.Decisio
 		return refused(decision, q, err), err
 	case decision == nil || decision.Policy == nil || !decision.Policy.Allowed:
 		err := errors.New("could not find out: the policy gave no answer")
+		return refused(decision, q, err), err
+	case q.Pinned && decision.Trusted && !strings.Contains(q.Image, "@"):
+		err := &tuf.Refusal{Repository: decision.Repository, Rule: tuf.RulePin, Clause: "policy: kubernetes, rewrite",
+			Detail: "the policy pins this image to its digest, and it came without one: the mutating webhook is not registered for it, or another webhook took the digest away"}
+		decision.Rule = err.Rule
 		return refused(decision, q, err), err
 	}
 	return decision, nil

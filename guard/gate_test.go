@@ -54,6 +54,7 @@ func ask(t *testing.T, d Decider, q Question) (*client.Decision, Entry, error) {
 		g.Use(d, "test")
 	}
 	decision, err := g.Ask(t.Context(), Asker{Door: "decide", Who: "CN=alice"}, q)
+	flush(t, g)
 	var e Entry
 	if err := json.Unmarshal(log.Bytes(), &e); err != nil {
 		t.Fatalf("%v in the log: %s", err, log.Bytes())
@@ -139,6 +140,7 @@ func TestTheLogIsOneLine(t *testing.T) {
 		t.Error("it was let pass")
 	}
 	g.BreakGlass(Asker{Door: "admission", Who: bad}, bad)
+	flush(t, g)
 	lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
 	if len(lines) != 2 || strings.ContainsAny(log.String(), "\x1b\u2028\u202e\r") || log.Len() > 20_000 {
 		t.Errorf("%d lines, %d bytes", len(lines), log.Len())

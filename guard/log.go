@@ -1,14 +1,9 @@
 package guard
 
 import (
-	"io"
-	"log/slog"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/internal/jsonline"
@@ -91,17 +86,6 @@ func (e *Entry) appendTo(buffer []byte) []byte {
 	return o.End()
 }
 
-// A decisionLog writes one line of JSON for each decision.
-type decisionLog struct {
-	log    *slog.Logger
-	failed prometheus.Counter
-
-	mu     sync.Mutex
-	to     io.Writer
-	silent bool // the last line could not be written, and that was said
-	torn   bool // what stands last in the log is the beginning of a line
-}
-
 // A line is one decision to log.
 type line struct {
 	Question
@@ -109,38 +93,17 @@ type line struct {
 	took time.Duration
 }
 
-func (l *decisionLog) write(now time.Time, asker Asker, of line) {
-	if l.to == nil {
+// write logs decisions by one asker.
+func (l *decisionLog) write(now time.Time, asker Asker, of ...line) {
+	if l == nil || len(of) == 0 {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.put(1, l.decision(now, asker, of).appendTo(newLines(1)))
+	lines := make([]byte, 0, len(of)<<10)
+	for _, one := range of {
+		lines = append(l.decision(now, asker, one).appendTo(lines), '\n')
+	}
+	l.add(len(of), lines)
 }
-
-// tryWrite writes several at once, unless somebody else is writing: a file may take
-// its time.
-func (l *decisionLog) tryWrite(now time.Time, asker Asker, of []line) bool {
-	if l.to == nil || len(of) == 0 {
-		return true
-	}
-	lines := newLines(len(of))
-	for i, one := range of {
-		if i > 0 {
-			lines = append(lines, '\n')
-		}
-		lines = l.decision(now, asker, one).appendTo(lines)
-	}
-	if !l.mu.TryLock() {
-		return false
-	}
-	defer l.mu.Unlock()
-	l.put(len(of), lines)
-	return true
-}
-
-// newLines has room for so many lines.
-func newLines(n int) []byte { return make([]byte, 0, n<<10) }
 
 // decision is the entry for one.
 func (l *decisionLog) decision(now time.Time, asker Asker, of line) *Entry {
@@ -159,36 +122,16 @@ func (l *decisionLog) decision(now time.Time, asker Asker, of line) *Entry {
 }
 
 func (l *decisionLog) breakGlass(now time.Time, asker Asker, reason string) {
-	if l.to == nil {
+	if l == nil {
 		return
 	}
 	e := l.entry(now, asker)
 	e.Verdict, e.Reason = "break-glass", clean(reason)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.put(1, e.appendTo(newLines(1)))
+	l.add(1, append(e.appendTo(nil), '\n'))
 }
 
 func (l *decisionLog) entry(now time.Time, asker Asker) *Entry {
 	return &Entry{Time: now.UTC(), Door: asker.Door, Who: clean(asker.Who), Peer: clean(asker.Peer), Namespace: clean(asker.Namespace), Object: clean(asker.Object)}
-}
-
-// put writes n lines. A log that cannot be written is counted and said once: a full disk
-// must not keep a cluster from starting what is trusted. l.mu is held.
-func (l *decisionLog) put(n int, lines []byte) {
-	lines = append(lines, '\n')
-	if l.torn {
-		lines = append([]byte{'\n'}, lines...)
-	}
-	written, err := l.to.Write(lines)
-	l.torn = err != nil && (l.torn || written > 0)
-	if err != nil {
-		l.failed.Add(float64(n))
-		if !l.silent {
-			l.log.Error("the decision log cannot be written", "error", err)
-		}
-	}
-	l.silent = err != nil
 }
 
 // maxText bounds what the log quotes of anybody.

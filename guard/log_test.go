@@ -62,6 +62,7 @@ func TestFullDisk(t *testing.T) {
 		if _, err := g.Decide(t.Context(), Asker{Door: "test"}, "registry.example.com/app:1.0"); err != nil {
 			t.Errorf("nothing is decided: %v", err)
 		}
+		flush(t, g)
 	}
 	decide()
 	for _, room := range []int{0, 20, 0, 0} {
@@ -91,6 +92,7 @@ func TestPeer(t *testing.T) {
 	asker := Asker{Door: "test", Who: "system:admin", Peer: "10.0.0.66"}
 	g.BreakGlass(asker, "none")
 	_, _ = g.Decide(t.Context(), asker, "registry.example.com/app:1.0") // the line matters
+	flush(t, g)
 	if n := strings.Count(log.String(), `"peer":"10.0.0.66"`); n != 2 {
 		t.Errorf("%d lines of 2 name the peer:\n%s", n, log.String())
 	}

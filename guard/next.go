@@ -47,6 +47,8 @@ func hint(rule tuf.Rule) (text string, ok bool) {
 		return "the tag means a newer digest: name the tag without the digest, or that newer one", true
 	case tuf.RuleAge:
 		return "the policy takes newer word only: have it signed again, signet sign IMAGE; if a server did not answer for long, ask its operator", true
+	case tuf.RulePin:
+		return "ask whoever runs this cluster to register signet's mutating webhook for it", true
 	case tuf.RulePlatform:
 		return "build and sign the image for the platform that is named", true
 	case tuf.RuleName:

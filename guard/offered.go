@@ -36,7 +36,7 @@ func offered(ctx context.Context, decider Decider, q Question) (*client.Decision
 		image.Tag = "latest"
 	}
 	image.Digest = q.Offered
-	decision, err := decider.Decide(ctx, policy.Question{Image: image.String(), Platform: q.Platform})
+	decision, err := decider.Decide(ctx, policy.Question{Image: image.String(), Platform: q.Platform, Held: q.Held})
 	if err != nil || decision == nil || !decision.Trusted || decision.Current {
 		return decision, err
 	}

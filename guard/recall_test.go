@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -40,16 +41,34 @@ func holds(t *testing.T) decider {
 	}
 }
 
+// questions ask about images.
+func questions(images ...string) []Question {
+	list := make([]Question, len(images))
+	for i, image := range images {
+		list[i].Image = image
+	}
+	return list
+}
+
+// flush waits for the log.
+func flush(t *testing.T, g *Gate) {
+	t.Helper()
+	if err := g.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRecall answers, logs and counts what is in memory, and nothing else.
 func TestRecall(t *testing.T) {
 	var log strings.Builder
 	g := New(Config{Decisions: &log})
 	g.Use(holds(t), "test")
-	images := []string{"3.0", "1.0", "silent", "2.0", "panic", "contradiction", "untrusted", "1.0"}
-	for i, tag := range images {
-		images[i] = "registry.example.com/app:" + tag
+	var images []string
+	for _, tag := range []string{"3.0", "1.0", "silent", "2.0", "panic", "contradiction", "untrusted", "1.0"} {
+		images = append(images, "registry.example.com/app:"+tag)
 	}
-	answers := g.Recall(t.Context(), Asker{Door: "test", Who: "alice"}, images)
+	answers := g.Recall(t.Context(), Asker{Door: "test", Who: "alice"}, questions(images...))
+	flush(t, g)
 	if len(answers) != len(images) {
 		t.Fatalf("%d answers", len(answers))
 	}
@@ -98,7 +117,7 @@ func TestRecall(t *testing.T) {
 func TestNothingIsRecalledWithoutAPolicy(t *testing.T) {
 	g := New(Config{})
 	recalled := func() bool {
-		return g.Recall(t.Context(), Asker{}, []string{"registry.example.com/app:1.0"})[0].Decision != nil
+		return g.Recall(t.Context(), Asker{}, questions("registry.example.com/app:1.0"))[0].Decision != nil
 	}
 	if recalled() {
 		t.Error("before there was one")
@@ -112,30 +131,74 @@ func TestNothingIsRecalledWithoutAPolicy(t *testing.T) {
 }
 
 // A stuck takes nothing until it is free.
-type stuck struct{ began, free chan struct{} }
-
-func (s stuck) Write(p []byte) (int, error) {
-	close(s.began)
-	<-s.free
-	return len(p), nil
+type stuck struct {
+	began, free chan struct{}
+	lines       *strings.Builder
 }
 
-// TestRecallWaitsForNoLog has somebody else write to a log that takes nothing.
-func TestRecallWaitsForNoLog(t *testing.T) {
-	log := stuck{make(chan struct{}), make(chan struct{})}
-	g := New(Config{Decisions: log})
-	g.Use(holds(t), "test")
-	ended := make(chan struct{})
-	go func() { defer close(ended); g.BreakGlass(Asker{}, "fire") }()
-	<-log.began
-	if a := g.Recall(t.Context(), Asker{Door: "test"}, []string{"registry.example.com/app:1.0"}); len(a) != 1 || a[0].Decision != nil || a[0].Err != nil {
-		t.Errorf("an answer that is in no log: %+v", a)
+func (s stuck) Write(p []byte) (int, error) {
+	if s.lines.Len() == 0 {
+		close(s.began)
+		<-s.free
 	}
-	if n := testutil.CollectAndCount(g.metrics.decisions); n != 0 {
-		t.Errorf("%d decisions were counted", n)
+	return s.lines.Write(p)
+}
+
+// TestNobodyWaitsForTheLog has it written to what takes nothing until it is free.
+func TestNobodyWaitsForTheLog(t *testing.T) {
+	log := stuck{began: make(chan struct{}), free: make(chan struct{}), lines: new(strings.Builder)}
+	g := New(Config{Decisions: log})
+	g.Use(decider(func(q policy.Question) (*client.Decision, error) { return signed(client.ModeEnforce)(q) }), "test")
+	asker := Asker{Door: "test", Object: strings.Repeat("x", 900)}
+	all := questions(slices.Repeat([]string{"registry.example.com/app:1.0"}, 500)...)
+	const rounds = 12 // of half a megabyte
+	for range rounds {
+		for _, a := range g.Recall(t.Context(), asker, all) {
+			if a.Err != nil || !a.Decision.Allowed() {
+				t.Fatalf("%+v, %v", a.Decision, a.Err)
+			}
+		}
+	}
+	if _, err := g.Decide(t.Context(), asker, "registry.example.com/app:1.0"); err != nil {
+		t.Error(err)
+	}
+	g.BreakGlass(asker, "fire")
+	<-log.began
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.Flush(late); err == nil {
+		t.Error("lines that nobody took were written")
 	}
 	close(log.free)
-	<-ended
+	flush(t, g)
+	lost := int(testutil.ToFloat64(g.metrics.logFailures))
+	if n := strings.Count(log.lines.String(), "\n"); n+lost != rounds*500+2 || lost == 0 || log.lines.Len() > 3*maxWaiting {
+		t.Errorf("%d lines, %d bytes; %d are said to be lost of %d", n, log.lines.Len(), lost, rounds*500+2)
+	}
+	for text := range strings.Lines(log.lines.String()) {
+		var e Entry
+		if err := json.Unmarshal([]byte(text), &e); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+	}
+}
+
+// TestRecallHasAnEnd asks no further once the time is over.
+func TestRecallHasAnEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	g := New(Config{})
+	asked := 0
+	g.Use(decider(func(q policy.Question) (*client.Decision, error) {
+		if asked++; asked == 2 {
+			cancel()
+		}
+		return signed(client.ModeEnforce)(q)
+	}), "test")
+	one := "registry.example.com/app:1.0"
+	answers := g.Recall(ctx, Asker{}, questions(one, one, one))
+	if asked != 2 || answers[1].Decision == nil || len(answers) != 3 || answers[2].Decision != nil {
+		t.Errorf("asked %d times: %+v", asked, answers)
+	}
 }
 
 // TestAskIsAnswered also if it is said not to matter.
@@ -154,21 +217,47 @@ func TestAskIsAnswered(t *testing.T) {
 	}
 }
 
+// TestPinned refuses what is trusted under a name that should have its digest, and says
+// so in the log.
+func TestPinned(t *testing.T) {
+	for image, rule := range map[string]tuf.Rule{
+		"registry.example.com/app:1.0": tuf.RulePin, "registry.example.com/app:1.0@" + digestA: "",
+		"registry.example.com/other:1.0": tuf.RuleAbsent,
+	} {
+		q := question(image, "")
+		q.Pinned = true
+		d, e, err := ask(t, signed(client.ModeEnforce), q)
+		if tuf.RuleOf(err) != rule || d.Allowed() != (rule == "") || d.Trusted != (rule == "") || e.Cause != rule || (e.Verdict == VerdictDeny) != (rule != "") || (e.Reason == "") != (rule == "") {
+			t.Errorf("%s: %+v, %v, logged as %+v", image, d, err, e)
+		}
+	}
+}
+
 // TestLinesThatFailTogether are counted each, and what was cut off is not the beginning
 // of the next.
 func TestLinesThatFailTogether(t *testing.T) {
 	d := &disk{room: 20}
 	g := New(Config{Decisions: d})
 	g.Use(holds(t), "test")
-	images := []string{"registry.example.com/app:1.0", "registry.example.com/app:2.0"}
-	if a := g.Recall(t.Context(), Asker{Door: "test"}, images); a[0].Err != nil || a[1].Decision == nil {
+	both := questions("registry.example.com/app:1.0", "registry.example.com/app:2.0")
+	if a := g.Recall(t.Context(), Asker{Door: "test"}, both); a[0].Err != nil || a[1].Decision == nil {
 		t.Errorf("a full disk changes the answers: %+v", a)
 	}
+	flush(t, g)
 	if n := testutil.ToFloat64(g.metrics.logFailures); n != 2 {
 		t.Errorf("%g lines are said to be lost", n)
 	}
 	d.room = 1 << 20
-	g.Recall(t.Context(), Asker{Door: "test"}, images)
+	g.Recall(t.Context(), Asker{Door: "test"}, both)
+	flush(t, g)
+	first := strings.LastIndex(strings.TrimSuffix(d.String(), "\n"), "\n")
+	d.room = first - strings.Index(d.String(), "\n") + 5 // one line and a little
+	g.Recall(t.Context(), Asker{Door: "test"}, both)
+	flush(t, g)
+	if n := testutil.ToFloat64(g.metrics.logFailures); n != 3 {
+		t.Errorf("%g lines are said to be lost", n)
+	}
+	d.room = 1 << 20
 	whole := 0
 	for text := range strings.Lines(d.String()) {
 		var e Entry
@@ -176,7 +265,7 @@ func TestLinesThatFailTogether(t *testing.T) {
 			whole++
 		}
 	}
-	if whole != 2 {
-		t.Errorf("%d lines of 2 can be read:\n%s", whole, d)
+	if whole != 3 {
+		t.Errorf("%d lines of 3 can be read:\n%s", whole, d)
 	}
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // A Verifier answers what an image's name means. *client.Client does, and so does
-// *client.Watcher, which answers from memory.
+// *client.Watcher, which answers from memory. Asked with Options.Held, it waits for
+// nobody: what it does not know at once is client.ErrNotHeld.
 type Verifier interface {
 	Verify(ctx context.Context, image tuf.Image, options client.Options) (*client.Decision, error)
 }

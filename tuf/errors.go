@@ -55,6 +55,7 @@ const (
 	RuleAge      Rule = "age"      // confirmed or signed longer ago than the policy takes
 	RulePlatform Rule = "platform" // not signed for a platform that the policy demands
 	RuleCurrent  Rule = "current"  // no longer what the tag means, and the policy demands that
+	RulePin      Rule = "pin"      // trusted, and named without the digest that the policy has written into such names
 )
 
 // The rules for keys that have to be in hardware, which package attestation checks.

@@ -7,7 +7,6 @@
 //	serve.go     one run, from start to the last answer
 //	listen.go    listeners: its own, and those that a supervisor holds for it
 //	lines.go     the decision log in a file
-//	queue.go     the decision log on standard output
 //	policy.go    the policy: from a file or a signed artifact, replaced while it runs
 //	health.go    what /readyz looks at, and the watcher's metrics
 //	hosts.go     config containerd: a hosts.toml

@@ -43,7 +43,6 @@ type gate struct {
 	certs   *program.Certificates
 	clients *authorities // nil: clients show no certificates
 	audit   *lineFile    // the decision log, where it is a file
-	queue   *lineQueue   // the decision log, where it is standard output
 
 	up       atomic.Bool
 	entrance *guard.Entrance
@@ -71,7 +70,7 @@ func serve(ctx context.Context, o *options, environ []string, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.watcher.Close(), g.audit.Close(), g.queue.Close()) }()
+	defer func() { err = errors.Join(err, g.watcher.Close(), g.closeLog()) }()
 	if !isArtifact(o.policy) {
 		// A file that does not work is a mistake to be told at once. An artifact may
 		// have to wait for its registry.
@@ -122,8 +121,7 @@ func open(o *options, stdout, stderr io.Writer) (*gate, error) {
 	switch o.decisionLog {
 	case "off":
 	case "-":
-		g.queue = newLineQueue(stdout)
-		config.Decisions = g.queue
+		config.Decisions = stdout
 	default:
 		var err error
 		if g.audit, err = openLines(o.decisionLog); err != nil {
@@ -153,6 +151,18 @@ func open(o *options, stdout, stderr io.Writer) (*gate, error) {
 		return nil, errors.Join(err, g.watcher.Close())
 	}
 	return g, g.Register(newWatchCollector(g.watcher.Stats))
+}
+
+// lastFor is how long the last lines of the decision log are written at most.
+const lastFor = 2 * time.Second
+
+func (g *gate) closeLog() error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastFor)
+	defer cancel()
+	if err := g.Flush(ctx); err != nil {
+		return err // closing would wait, too
+	}
+	return g.audit.Close()
 }
 
 // collectLess lets garbage grow to four times what is in use, within what the gate may

@@ -10,6 +10,7 @@ import (
 
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/policy"
 )
 
 // A ruling is what the gate said of one image.
@@ -25,24 +26,29 @@ func (r ruling) trusted() bool { return r.err == nil && r.decision.Trusted }
 // errLate says that the time was over first.
 var errLate = errors.New("no decision came in the time that the API server waits")
 
+// about asks about an image.
+func about(image string) guard.Question {
+	return guard.Question{Question: policy.Question{Image: image}}
+}
+
 // decide asks about images, some at once. Each gets a ruling: one that does not come
 // in time, or breaks off, is a refusal. It returns when the time is over, even if the
 // gate goes on.
-func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) map[string]ruling {
-	rulings := make(map[string]ruling, len(images))
-	different := make([]string, 0, len(images))
-	for _, image := range images {
-		if _, ok := rulings[image]; !ok {
-			rulings[image] = ruling{err: errLate}
-			different = append(different, image)
+func (d *Door) decide(ctx context.Context, asker guard.Asker, questions []guard.Question) map[guard.Question]ruling {
+	rulings := make(map[guard.Question]ruling, len(questions))
+	different := make([]guard.Question, 0, len(questions))
+	for _, q := range questions {
+		if _, ok := rulings[q]; !ok {
+			rulings[q] = ruling{err: errLate}
+			different = append(different, q)
 		}
 	}
 	switch {
 	case len(different) == 0:
 		return rulings
 	case len(different) > maxImages:
-		for image := range rulings {
-			rulings[image] = ruling{err: fmt.Errorf("there are %d different images; at most %d are looked at together", len(different), maxImages)}
+		for q := range rulings {
+			rulings[q] = ruling{err: fmt.Errorf("there are %d different images; at most %d are looked at together", len(different), maxImages)}
 		}
 		return rulings
 	}
@@ -98,34 +104,33 @@ func (d *Door) decide(ctx context.Context, asker guard.Asker, images []string) m
 const patience = time.Millisecond
 
 // recall puts what the gate answers out of memory among the rulings, and returns the
-// other images.
-func (d *Door) recall(ctx context.Context, asker guard.Asker, images []string, rulings map[string]ruling) (rest []string) {
+// others.
+func (d *Door) recall(ctx context.Context, asker guard.Asker, questions []guard.Question, rulings map[guard.Question]ruling) (rest []guard.Question) {
 	defer func() {
-		if trouble := recover(); trouble != nil {
-			d.panicked(ctx, trouble)
-			rest = images
+		if recover() != nil { // that is told where it is asked again
+			rest = questions
 		}
 	}()
-	answers := d.config.Gate.Recall(ctx, asker, images)
-	for i, image := range images {
+	answers := d.config.Gate.Recall(ctx, asker, questions)
+	for i, q := range questions {
 		if i < len(answers) && answers[i].Decision != nil {
-			rulings[image] = rule(answers[i].Decision, answers[i].Err)
+			rulings[q] = rule(answers[i].Decision, answers[i].Err)
 			continue
 		}
-		rest = append(rest, image)
+		rest = append(rest, q)
 	}
 	return rest
 }
 
 // ask asks about one image.
-func (d *Door) ask(ctx context.Context, asker guard.Asker, image string) (r ruling) {
+func (d *Door) ask(ctx context.Context, asker guard.Asker, q guard.Question) (r ruling) {
 	defer func() {
 		if trouble := recover(); trouble != nil {
 			d.panicked(ctx, trouble)
 			r = ruling{err: errors.New("the gate broke off while it decided")}
 		}
 	}()
-	return rule(d.config.Gate.Decide(ctx, asker, image))
+	return rule(d.config.Gate.Ask(ctx, asker, q))
 }
 
 // rule makes a ruling of an answer. Only one that is a yes in every way counts as one.

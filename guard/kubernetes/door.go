@@ -19,11 +19,11 @@ import (
 
 // A Gate decides, and logs what it decided. *guard.Gate does.
 type Gate interface {
-	// Decide decides about one image. Its error is nil if and only if the image may run.
-	Decide(ctx context.Context, asker guard.Asker, image string) (*client.Decision, error)
-	// Recall answers at once, as Decide would, about the images whose verdicts are in
-	// memory. The answers about others have no Decision.
-	Recall(ctx context.Context, asker guard.Asker, images []string) []guard.Answer
+	// Ask decides about one image. Its error is nil if and only if the image may run.
+	Ask(ctx context.Context, asker guard.Asker, q guard.Question) (*client.Decision, error)
+	// Recall answers at once, as Ask would, the questions whose answers are in memory.
+	// The answers to others have no Decision.
+	Recall(ctx context.Context, asker guard.Asker, questions []guard.Question) []guard.Answer
 	// BreakGlass says aloud that an object passes although it is refused.
 	BreakGlass(asker guard.Asker, reason string)
 }

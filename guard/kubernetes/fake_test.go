@@ -25,7 +25,7 @@ func digest(letter string) string { return "sha256:" + strings.Repeat(letter, 64
 type fakeGate struct {
 	trusts map[string]string // image to digest
 	do     map[string]func(context.Context) (*client.Decision, error)
-	recall func(ctx context.Context, asker guard.Asker, images []string) []guard.Answer // nil: nothing is in memory
+	recall func(ctx context.Context, asker guard.Asker, questions []guard.Question) []guard.Answer // nil: nothing is in memory
 
 	mu    sync.Mutex
 	asked []string
@@ -37,14 +37,15 @@ func (g *fakeGate) BreakGlass(asker guard.Asker, reason string) {
 	g.glass = append(g.glass, asker.Who+", "+asker.Namespace+"/"+asker.Object+": "+reason)
 }
 
-func (g *fakeGate) Recall(ctx context.Context, asker guard.Asker, images []string) []guard.Answer {
+func (g *fakeGate) Recall(ctx context.Context, asker guard.Asker, questions []guard.Question) []guard.Answer {
 	if g.recall == nil {
-		return make([]guard.Answer, len(images))
+		return make([]guard.Answer, len(questions))
 	}
-	return g.recall(ctx, asker, images)
+	return g.recall(ctx, asker, questions)
 }
 
-func (g *fakeGate) Decide(ctx context.Context, asker guard.Asker, image string) (*client.Decision, error) {
+func (g *fakeGate) Ask(ctx context.Context, asker guard.Asker, q guard.Question) (*client.Decision, error) {
+	image := q.Image
 	g.mu.Lock()
 	g.asked, g.by = append(g.asked, image), append(g.by, asker)
 	g.mu.Unlock()
@@ -53,6 +54,9 @@ func (g *fakeGate) Decide(ctx context.Context, asker guard.Asker, image string) 
 	}
 	decision := &client.Decision{Image: image, Policy: &client.Ruling{Rule: "prod", Mode: client.ModeEnforce}}
 	if d, ok := g.trusts[image]; ok {
+		if q.Pinned && !strings.Contains(image, "@") {
+			return decision, &tuf.Refusal{Repository: "registry.example.com/app", Rule: tuf.RulePin, Detail: "it came without its digest"}
+		}
 		decision.Trusted, decision.Digest, decision.Policy.Allowed = true, d, true
 		return decision, nil
 	}

@@ -49,11 +49,15 @@ func (d *Door) imageReview(ctx context.Context, who string, body map[string]any)
 		return review, nil
 	}
 	asker := guard.Asker{Door: "kubernetes/imagereview", Who: who, Object: "Pod", Namespace: clip(namespace)}
-	rulings := d.decide(ctx, asker, images)
+	questions := make([]guard.Question, len(images))
+	for i, image := range images {
+		questions[i] = about(image)
+	}
+	rulings := d.decide(ctx, asker, questions)
 	findings := make([]finding, len(images))
 	for i, image := range images {
-		findings[i] = finding{image: workload.Image{Kind: workload.KindContainer, Value: image}, ruling: rulings[image], asked: true}
-		findings[i].judge(false, false)
+		findings[i] = finding{image: workload.Image{Kind: workload.KindContainer, Value: image}, ruling: rulings[about(image)], asked: true}
+		findings[i].judge(false)
 	}
 	// Of the object it is sent the annotations alone, of names with .image-policy.k8s.io/.
 	a := &admission{kind: "Pod", namespace: namespace, object: map[string]any{"metadata": map[string]any{"annotations": notes}}}

@@ -1,16 +1,11 @@
 package kubernetes
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/signet-trust/signet/internal/jsonline"
 	"github.com/signet-trust/signet/tuf"
 )
-
-// errUnpinned is an image that should have its digest by the time that validating
-// webhooks are asked.
-var errUnpinned = errors.New("the policy pins this image to its digest, and it came without one: the mutating webhook is not registered for it, or another webhook took the digest away")
 
 // pinOf is an image as it was written, with the digest that it means. A missing tag is
 // written out: without one, the digest would be trusted under any tag.

@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -92,7 +93,8 @@ func TestValidatingDemandsThePin(t *testing.T) {
 	b := newBench(t)
 	b.rules.pins = []string{"shop/Pod/app"}
 	answer := b.review(t, validatePath, ask{object: podOf("app=app:1")})
-	if answer.Allowed || !strings.Contains(answer.Status.Message, "mutating webhook") {
+	if answer.Allowed || answer.Status.Code != http.StatusForbidden || !strings.Contains(answer.Status.Message, "it came without its digest") ||
+		!strings.Contains(answer.Status.Message, "register signet's mutating webhook") {
 		t.Errorf("got %+v", answer)
 	}
 	if answer = b.review(t, validatePath, ask{object: podOf("app=app:1@" + digest("a"))}); !answer.Allowed {

@@ -46,13 +46,13 @@ func (d *Door) provide(ctx context.Context, who string, body map[string]any) (an
 	if err != nil {
 		return nil, badRequest{http.StatusBadRequest, fmt.Errorf("request: %w", err)}
 	}
-	keys := make([]string, len(values))
+	keys := make([]guard.Question, len(values))
 	for i, value := range values {
 		key, ok := value.(string)
 		if !ok {
 			return nil, badRequest{http.StatusBadRequest, fmt.Errorf("request: keys: %d is not a string", i)}
 		}
-		keys[i] = key
+		keys[i] = about(key)
 	}
 	rulings := d.decide(ctx, guard.Asker{Door: "kubernetes/provider", Who: who}, keys)
 	response := &providerResponse{APIVersion: providerAPI, Kind: "ProviderResponse", Response: providerBody{Idempotent: true, Items: []providerItem{}}}
@@ -62,7 +62,7 @@ func (d *Door) provide(ctx context.Context, who string, body map[string]any) (an
 			continue // answered already
 		}
 		delete(rulings, key)
-		response.Response.Items = append(response.Response.Items, provided(key, ruling))
+		response.Response.Items = append(response.Response.Items, provided(key.Image, ruling))
 	}
 	return response, nil
 }

@@ -16,11 +16,11 @@ import (
 
 // remembers has a gate answer out of memory about some images as it would, asked.
 func (b *bench) remembers(images ...string) {
-	b.gate.recall = func(ctx context.Context, asker guard.Asker, asked []string) []guard.Answer {
+	b.gate.recall = func(ctx context.Context, asker guard.Asker, asked []guard.Question) []guard.Answer {
 		answers := make([]guard.Answer, len(asked))
-		for i, image := range asked {
-			if slices.Contains(images, image) {
-				answers[i].Decision, answers[i].Err = b.gate.Decide(ctx, asker, image)
+		for i, q := range asked {
+			if slices.Contains(images, q.Image) {
+				answers[i].Decision, answers[i].Err = b.gate.Ask(ctx, asker, q)
 			}
 		}
 		return answers
@@ -82,7 +82,7 @@ func TestAMemoryThatIsNoneIsNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.gate.recall = func(context.Context, guard.Asker, []string) []guard.Answer { return test.recall() }
+			b.gate.recall = func(context.Context, guard.Asker, []guard.Question) []guard.Answer { return test.recall() }
 			answer := b.review(t, validatePath, ask{object: podOf("side=side:1", "app=app:1")})
 			if answer.Allowed != test.allowed || slices.Contains(b.gate.asked, "app:1") != test.allowed {
 				t.Errorf("got %+v, asked %q", answer, b.gate.asked)

@@ -115,7 +115,7 @@ const (
 func (d *Door) look(ctx context.Context, a *admission, asker guard.Asker, images []workload.Image, rules Rules, pin bool) []finding {
 	before := imagesBefore(a)
 	findings := make([]finding, len(images))
-	var ask []string
+	var ask []guard.Question
 	for i, image := range images {
 		was := before[slot(image)]
 		findings[i] = finding{image: image, verdict: verdictUnchanged}
@@ -125,24 +125,24 @@ func (d *Door) look(ctx context.Context, a *admission, asker guard.Asker, images
 		case pin && isPinOf(was, image.Value) && rules.Rewrites(a.namespace, a.kind, image.Container):
 			// A manifest that is applied again, and whose tag was pinned here before.
 			findings[i].pinned = was
-			ask = append(ask, was)
+			ask = append(ask, about(was))
 		default:
 			findings[i].asked = true
-			ask = append(ask, image.Value)
+			ask = append(ask, findings[i].question(a, rules, pin))
 		}
 	}
 	rulings := d.decide(ctx, asker, ask)
-	var again []string
+	var again []guard.Question
 	for i := range findings {
 		f := &findings[i]
 		if f.pinned != "" {
-			f.ruling = rulings[f.pinned]
+			f.ruling = rulings[about(f.pinned)]
 			if f.err != nil {
-				again = append(again, f.image.Value)
+				again = append(again, about(f.image.Value))
 			}
 		}
 		if f.asked {
-			f.ruling = rulings[f.image.Value]
+			f.ruling = rulings[f.question(a, rules, pin)]
 		}
 	}
 	if len(again) > 0 {
@@ -152,12 +152,20 @@ func (d *Door) look(ctx context.Context, a *admission, asker guard.Asker, images
 		f := &findings[i]
 		switch {
 		case f.pinned != "" && f.err != nil:
-			f.repin(rulings[f.image.Value])
+			f.repin(rulings[about(f.image.Value)])
 		case f.pinned != "" || f.asked:
-			f.judge(rules.Rewrites(a.namespace, a.kind, f.image.Container), pin)
+			f.judge(pin && rules.Rewrites(a.namespace, a.kind, f.image.Container))
 		}
 	}
 	return findings
+}
+
+// question is what the gate is asked about an image. By the time that validating
+// webhooks are asked, one that is to be pinned has its digest.
+func (f *finding) question(a *admission, rules Rules, pin bool) guard.Question {
+	q := about(f.image.Value)
+	q.Pinned = !pin && rules.Rewrites(a.namespace, a.kind, f.image.Container)
+	return q
 }
 
 // imagesBefore is what each container ran until now.
@@ -179,8 +187,8 @@ func imagesBefore(a *admission) map[string]string {
 // slot is the place of an image in its pod. Names are unique in a kind of place.
 func slot(image workload.Image) string { return string(image.Kind) + "/" + image.Container }
 
-// judge says what follows from the ruling.
-func (f *finding) judge(rewrites, pin bool) {
+// judge says what follows from the ruling; pin has the digest written where it is not.
+func (f *finding) judge(pin bool) {
 	switch {
 	case f.err != nil && tuf.IsRefusal(f.err):
 		f.verdict, f.forbidden = verdictRefused, true
@@ -193,15 +201,10 @@ func (f *finding) judge(rewrites, pin bool) {
 		return
 	}
 	f.verdict = verdictTrusted
-	if !rewrites || f.pinned != "" || isPinned(f.image.Value) {
+	if !pin || f.pinned != "" || isPinned(f.image.Value) {
 		return
 	}
-	if pin {
-		f.pinned, f.err = pinOf(f.image.Value, f.decision.Digest)
-	} else {
-		f.err = errUnpinned
-	}
-	if f.err != nil {
+	if f.pinned, f.err = pinOf(f.image.Value, f.decision.Digest); f.err != nil {
 		f.verdict, f.forbidden = verdictUnknown, true
 	}
 }

@@ -58,10 +58,7 @@ func why(r ruling) string {
 
 // next is what a developer can do about a refusal, in one line.
 func next(r ruling, image string) string {
-	switch {
-	case errors.Is(r.err, errUnpinned):
-		return "ask whoever runs this cluster to register signet's mutating webhook for it"
-	case errors.Is(r.err, errLate):
+	if errors.Is(r.err, errLate) {
 		return "try again; if it stays so, ask whoever runs this cluster whether the trust server answers"
 	}
 	return guard.Next(show(image), r.decision, r.err)

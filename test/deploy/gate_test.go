@@ -44,7 +44,8 @@ type gate struct {
 	trust *harness.Harness
 	app   *harness.Publisher
 	http  *httptest.Server
-	log   syncBuffer // of decisions
+	gate  *guard.Gate
+	log   syncBuffer // of decisions; see logged
 
 	mu     sync.Mutex
 	record string // name of the file to keep the next review in
@@ -66,6 +67,15 @@ func (s *syncBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// logged is the decision log with all that was decided.
+func (g *gate) logged(t *testing.T) string {
+	t.Helper()
+	if err := g.gate.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return g.log.String()
 }
 
 // policyText is the policy that the tests go by.
@@ -131,10 +141,10 @@ func startGate(t *testing.T) *gate {
 	}
 	verifier := client.New(client.Config{StateDir: filepath.Join(dir, "state"), Now: g.trust.Clock.Now})
 	log := slog.New(slog.DiscardHandler)
-	gate := guard.New(guard.Config{Decisions: &g.log, Log: log, Now: g.trust.Clock.Now})
-	gate.Use(policy.New(policy.Config{Policy: p, Verifier: verifier, Now: g.trust.Clock.Now}), p.Name)
-	door := kubernetes.New(kubernetes.Config{Gate: gate, Rules: func() kubernetes.Rules { return p.Kubernetes() }, Log: log})
-	g.http = httptest.NewUnstartedServer(g.recording(t, guard.NewEntrance(gate, guard.Limits{}).Handler(door.Open())))
+	g.gate = guard.New(guard.Config{Decisions: &g.log, Log: log, Now: g.trust.Clock.Now})
+	g.gate.Use(policy.New(policy.Config{Policy: p, Verifier: verifier, Now: g.trust.Clock.Now}), p.Name)
+	door := kubernetes.New(kubernetes.Config{Gate: g.gate, Rules: func() kubernetes.Rules { return p.Kubernetes() }, Log: log})
+	g.http = httptest.NewUnstartedServer(g.recording(t, guard.NewEntrance(g.gate, guard.Limits{}).Handler(door.Open())))
 	g.http.EnableHTTP2 = true
 	g.http.StartTLS()
 	t.Cleanup(g.http.Close)

@@ -34,6 +34,7 @@
 //	guard start NAME ARG...   signet-guard with NAME.yaml, its state and decisions in NAME; sets $GUARD
 //	guard begin NAME ARG...   the same, which does not get ready yet
 //	guard stop|hangup NAME
+//	logged REGEXP FILE        wait until a line of a file is so
 //	readyz N TEXT             wait until its /readyz has the status and says the text
 //	decides N IMAGE TEXT      wait until its door decide answers so
 //	secureregistry CERT KEY   Debian's docker-registry with TLS and basic authentication
@@ -124,7 +125,7 @@ func (b *bench) makeKeys(t *testing.T) {
 // its own: scripts run at once, and call their images alike.
 func (b *bench) setup(env *testscript.Env) error {
 	images := httptest.NewServer(registry.New(registry.Logger(quiet())))
-	env.Defer(images.Close)
+	env.Defer(func() { images.CloseClientConnections(); images.Close() }) // a script that fails may leave a push behind
 	env.Vars = append(env.Vars,
 		"HOME="+filepath.Join(env.WorkDir, "home"),
 		"PATH="+b.bin+string(os.PathListSeparator)+os.Getenv("PATH"),
@@ -195,6 +196,7 @@ func (b *bench) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"tamper":    plain("tamper FILE OLD NEW", 3, tamper),
 
 		"guard":          plain("guard start|begin|stop|hangup NAME [ARG...]", 2, guardCommand),
+		"logged":         plain("logged REGEXP FILE", 2, logged),
 		"readyz":         plain("readyz STATUS TEXT", 2, readyz),
 		"decides":        plain("decides STATUS IMAGE TEXT", 3, decides),
 		"secureregistry": plain("secureregistry CERT KEY", 2, secureRegistry),

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -182,6 +183,26 @@ func containerd(ts *testscript.TestScript, s *scene, _ []string) error {
 	ts.Setenv("CONTAINERD_ADDRESS", socket)
 	ts.Setenv("CONTAINERD_SNAPSHOTTER", "native")
 	return p.await(func() (bool, error) { return ts.Exec("ctr", "version") == nil, nil })
+}
+
+// logged waits until a line of a file is as demanded: gates write their decisions a
+// moment after they answer.
+func logged(ts *testscript.TestScript, _ *scene, args []string) error {
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var text string
+	err = poll(ctx, func() (bool, error) {
+		text = ts.ReadFile(args[1])
+		return pattern.MatchString(text), nil
+	})
+	if err != nil {
+		ts.Logf("[%s]\n%s", args[1], text)
+	}
+	return err
 }
 
 // hostsFile writes the hosts.toml of $REGISTRY below the folder hosts, as signet-guard

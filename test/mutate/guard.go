@@ -20,7 +20,9 @@ func gates() []mutation {
 		{pass, "guard/door.go", `&& !Certified(r) && !unixSocket(r) {`, `&& false {`, []string{"guard.TestCertificates"}, nil},
 		{pass, "guard/decide.go", `		w.WriteHeader(http.StatusForbidden)`, `		w.WriteHeader(http.StatusOK)`, []string{"guard.TestDecideDoor"}, nil},
 		{pass, "guard/gate.go", `		if err == nil || tuf.IsRefusal(err) {`, `		if decision != nil {`, []string{"guard.TestRecall"}, nil},
-		{pass, "guard/gate.go", `	if !g.log.tryWrite(g.config.Now(), asker, lines) {`, `	if g.log.tryWrite(g.config.Now(), asker, lines); false {`, []string{"guard.TestRecallWaitsForNoLog"}, nil},
+		{pass, "guard/gate.go", `	case q.Pinned && decision.Trusted`, `	case false && decision.Trusted`, []string{"guard.TestPinned"}, nil},
+		{busy, "guard/lines.go", `	if len(l.waiting)+len(lines) > maxWaiting {`, `	if false {`, []string{"guard.TestNobodyWaitsForTheLog"}, nil},
+		{busy, "guard/gate.go", `		if ctx.Err() != nil {`, `		if false {`, []string{"guard.TestRecallHasAnEnd"}, nil},
 		{pass, "guard/gate.go", `	q.Held = false`, `	_ = q.Held`, []string{"guard.TestAskIsAnswered"}, nil},
 		{pass, "guard/log.go", `if !unicode.IsPrint(r) || r == unicode.ReplacementChar {`, `if (!unicode.IsPrint(r) || r == unicode.ReplacementChar) && false {`, []string{"guard.TestTheLogIsOneLine"}, nil},
 		{pass, "cmd/signet-guard/tls.go", `		fresh.ClientCAs = clients.current(false)`, `		fresh.ClientCAs = nil`, []string{"signet-guard.TestClientAuthorities"}, nil},
@@ -48,7 +50,7 @@ func gates() []mutation {
 		{busy, "guard/containerd/answer.go", `	_ = conn.SetDeadline(time.Now().Add(answerWithin))`, `	_ = answerWithin * time.Second`, []string{"containerd.TestRefusalThatNobodyReads"}, nil},
 		{busy, "cmd/signet-guard/serve.go", `limit.Listener(l, o.maxConnections))`, `l)`, []string{"signet-guard.TestConnectionsAreBounded"}, nil},
 		{busy, "cmd/signet-guard/serve.go", `	signal.Ignore(syscall.SIGPIPE)`, ``, []string{"signet-guard.TestLogThatNobodyReads"}, nil},
-		{busy, "guard/log.go", `	if l.torn {`, `	if false {`, []string{"guard.TestFullDisk"}, nil},
+		{busy, "guard/lines.go", `	if l.torn {`, `	if false {`, []string{"guard.TestFullDisk"}, nil},
 
 		{gap, "cmd/signet-guard/drain.go", `		closed.Go(func() { settled[i] = s.settle(wait) })`, `		closed.Go(func() { _, settled[i] = s, nil })`, []string{"signet-guard.TestRestartWithoutAGap"}, nil},
 	}
