@@ -92,3 +92,24 @@ func TestAClientHoldsNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestOfflineIsAsFreshAsMemory reads out of the folder what was not asked before, which
+// a server has confirmed since the folder was told.
+func TestOfflineIsAsFreshAsMemory(t *testing.T) {
+	b := newBench(t)
+	b.repo.sign("1.1", digestOf("one"))
+	w := b.watcher(WatchConfig{})
+	b.watched(w, "1.0", "one", Options{})
+	b.clock.Add(50 * time.Second)
+	w.refreshAllDue()
+	confirmed := b.clock.Now()
+	if s := w.Stats(); s.Confirmed != 1 {
+		t.Fatalf("%+v", s)
+	}
+	b.clock.Add(10 * time.Second)
+	for _, tag := range []string{"1.0", "1.1"} {
+		if d := b.watched(w, tag, "one", Options{Offline: true}); !d.Checked.Equal(confirmed) || d.Age != Duration(10*time.Second) {
+			t.Errorf("%s: checked %v, %v ago; expected %v", tag, d.Checked, d.Age, confirmed)
+		}
+	}
+}

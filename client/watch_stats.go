@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -21,6 +22,7 @@ type WatchStats struct {
 	Troubles int64 // updates that could not find out
 	Refusals int64 // updates that were refused
 	Failing  int   // repositories of which the last update failed
+	Trouble  error // why, of the one whose update failed last; nil: none did
 
 	// Oldest is how long ago that was confirmed which is held longest without a word
 	// from its server, of what is not idle.
@@ -37,10 +39,14 @@ func (w *Watcher) Stats() WatchStats {
 		Updates: w.count.updates.Load(), Confirmed: w.count.confirmed.Load(), Reads: w.count.reads.Load(),
 		Troubles: w.count.troubles.Load(), Refusals: w.count.refusals.Load()}
 	now := w.client.config.Now()
+	var last time.Time
 	for _, e := range w.all() {
 		s.Repositories++
-		if e.failure.Load() != nil {
+		if f := e.failure.Load(); f != nil {
 			s.Failing++
+			if s.Trouble == nil || f.at.After(last) {
+				s.Trouble, last = fmt.Errorf("%s: %w", e.repository, f.err), f.at
+			}
 		}
 		if h := e.held.Load(); h != nil {
 			s.Answers += len(h.answers)

@@ -399,6 +399,9 @@ func TestWatcherWithoutServer(t *testing.T) {
 	if taken := b.server.taken(); len(taken) > 0 {
 		t.Errorf("trouble was not held: the server was asked for %v", taken)
 	}
+	if s := w.Stats(); s.Failing != 1 || s.Trouble == nil || !strings.HasPrefix(s.Trouble.Error(), appName+": ") {
+		t.Errorf("%+v", s)
+	}
 	if d := b.watched(w, "1.0", "one", Options{Offline: true}); !d.Offline || d.Age != Duration(time.Minute) {
 		t.Errorf("%+v", d)
 	}
@@ -412,7 +415,7 @@ func TestWatcherWithoutServer(t *testing.T) {
 	b.server.setIntercept(nil)
 	b.repo.stamp(b.repo.timestamp.Version + 1)
 	b.watched(w, "1.0", "one", Options{})
-	if s := w.Stats(); s.Troubles < 2 || s.Failing != 0 {
+	if s := w.Stats(); s.Troubles < 2 || s.Failing != 0 || s.Trouble != nil {
 		t.Errorf("%+v", s)
 	}
 }

@@ -176,8 +176,11 @@ func (w *Watcher) commit(f *flight, address string) {
 		before = known.answers
 		if address == "" { // nobody was asked
 			h.confirm = known.confirm
-			if known.checked.After(h.checked) {
+			if known.checked.After(h.checked) { // the folder is not told each time
 				h.checked, h.clock.at = known.checked, later(known.clock.at, h.clock.at)
+				for _, a := range f.run.answers {
+					a.checked = h.checked
+				}
 			}
 		}
 	}

@@ -21,6 +21,9 @@ type Door struct {
 	// Paths are where it answers: one that ends in a slash stands for all below it.
 	Paths   []string
 	Handler http.Handler
+	// BreakGlass are the askers' doors in whose name it calls Gate.BreakGlass: what is
+	// counted is there from the start, since an alert sees no step from nothing to one.
+	BreakGlass []string
 	// MaxBody bounds a request's body; default 64 KiB.
 	MaxBody int64
 	// Refuse tells a client that its request got no further than the door; nil: as
@@ -87,6 +90,11 @@ func NewEntrance(g *Gate, limits Limits) *Entrance {
 // Handler serves doors. Paths are compared as they were sent: nothing is decoded,
 // cleaned or redirected before a door has looked at it.
 func (e *Entrance) Handler(doors ...Door) http.Handler {
+	for _, door := range doors {
+		for _, name := range door.BreakGlass {
+			e.gate.metrics.breakGlass.WithLabelValues(name)
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -287,6 +287,7 @@ func TestMetrics(t *testing.T) {
 	g.Use(decider(func(policy.Question) (*client.Decision, error) { return nil, errors.New("away") }), "test")
 	_, _ = g.Decide(context.Background(), Asker{Door: "decide"}, "registry.example.com/app:1.0")
 	g.BreakGlass(Asker{Door: "admission"}, "the registry burns")
+	NewEntrance(g, Limits{}).Handler(Door{BreakGlass: []string{"never"}})
 	w := httptest.NewRecorder()
 	g.Health().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, line := range []string{
@@ -295,7 +296,9 @@ func TestMetrics(t *testing.T) {
 		`signet_guard_decisions_total{cause="trouble",door="decide",mode="",rule="",verdict="deny"} 1`,
 		`signet_guard_decision_seconds_count{door="decide"} 3`,
 		`signet_guard_break_glass_total{door="admission"} 1`,
+		`signet_guard_break_glass_total{door="never"} 0`,
 		`signet_guard_policy_loads_total{result="ok"} 2`,
+		`signet_guard_policy_loads_total{result="failed"} 0`,
 	} {
 		if !strings.Contains(w.Body.String(), line+"\n") {
 			t.Errorf("no %s", line)

@@ -52,6 +52,9 @@ func newMetrics(version string) *metrics {
 			Name: "signet_guard_policy_stale", Help: "1 while a newer policy cannot be used and the one from before stays.",
 		}),
 	}
+	for _, result := range []string{"ok", "failed"} {
+		m.reloads.WithLabelValues(result)
+	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "signet_guard_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version},
 	})

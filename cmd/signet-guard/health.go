@@ -80,10 +80,10 @@ func (c *serversCheck) check() (guard.State, string) {
 		c.answered, c.good = answered, now
 	}
 	if silent := now.Sub(c.good); silent >= c.most {
-		return guard.Degraded, fmt.Sprintf("no trust server has answered for %s: of %d repositories, none can be refreshed", silent.Round(time.Second), s.Repositories)
+		return guard.Degraded, fmt.Sprintf("no trust server has answered for %s: of %d repositories, none can be refreshed: %v", silent.Round(time.Second), s.Repositories, s.Trouble)
 	}
 	if s.Failing > 0 {
-		return guard.OK, fmt.Sprintf("%d of %d repositories could not be refreshed the last time", s.Failing, s.Repositories)
+		return guard.OK, fmt.Sprintf("%d of %d repositories could not be refreshed the last time: %v", s.Failing, s.Repositories, s.Trouble)
 	}
 	return guard.OK, ""
 }

@@ -183,10 +183,24 @@ func (l *loader) load(ctx context.Context) error {
 		}
 		l.log.Log(ctx, level, "the policy has a finding", "severity", finding.Severity, "line", finding.Line, "rule", finding.Rule, "finding", finding.Text)
 	}
+	if rules := trustless(p, anchors); len(rules) > 0 {
+		l.log.Warn("rules of the policy trust nobody, and refuse all that fits them: give them anchors, or the gate those of a machine (--trust; signet trust add makes them)", "rules", rules)
+	}
 	l.rules.Store(p.Kubernetes())
 	l.gate.Use(inForce{policy.New(policy.Config{Policy: p, Verifier: l.verifier, Anchors: anchors}), l}, p.Name)
 	l.current, l.anchors = p, anchors
 	return nil
+}
+
+// trustless names the rules that no anchor goes with.
+func trustless(p *policy.Policy, anchors client.Anchors) []string {
+	var names []string
+	for _, rule := range p.Rules {
+		if len(rule.Anchors)+len(anchors) == 0 {
+			names = append(names, rule.Name)
+		}
+	}
+	return names
 }
 
 // get reads the policy. That of an artifact is trusted by the machine's anchors alone:

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -183,4 +184,15 @@ func TestHangupAtTheStart(t *testing.T) {
 		_, err := os.Stat(r.path("gate.ready"))
 		return err == nil
 	})
+}
+
+// TestRulesThatTrustNobody are told at the start: they refuse everything.
+func TestRulesThatTrustNobody(t *testing.T) {
+	p := &policy.Policy{Rules: []*policy.Rule{{Name: "none"}, {Name: "own", Anchors: client.Anchors{{}}}}}
+	if got := trustless(p, nil); !slices.Equal(got, []string{"none"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := trustless(p, client.Anchors{{}}); len(got) > 0 {
+		t.Errorf("with the machine's: %q", got)
+	}
 }

@@ -66,11 +66,11 @@ func TestHangup(t *testing.T) {
 	}
 
 	// A policy that is broken.
-	r.write(t, "policy.yaml", "version: 1\nrules: [what]\n")
+	r.write(t, "policy.yaml", "version: 1\nrules: [what, that]\n")
 	hangup()
 	eventually(t, "a word on the broken policy", func() bool {
 		_, body := get(t, at.Health+"/readyz")
-		return strings.Contains(body, `"status":"degraded"`) && strings.Contains(body, "policy.yaml:2")
+		return strings.Contains(body, `"status":"degraded"`) && strings.Contains(body, "policy.yaml:2") && strings.Contains(body, "; ")
 	})
 	if _, body := get(t, at.Health+"/metrics"); !strings.Contains(body, "signet_guard_policy_stale 1\n") || !strings.Contains(body, `signet_guard_policy_loads_total{result="failed"} 1`) {
 		t.Error("the metrics do not tell")

@@ -83,7 +83,8 @@ func New(config Config) *Door {
 
 // Open returns the door as a gate serves it.
 func (d *Door) Open() guard.Door {
-	return guard.Door{Name: "kubernetes", Paths: []string{"/kubernetes/"}, Handler: d.Handler(), MaxBody: maxReview}
+	return guard.Door{Name: "kubernetes", Paths: []string{"/kubernetes/"}, Handler: d.Handler(), MaxBody: maxReview,
+		BreakGlass: []string{doorMutate, doorValidate, doorImageReview}}
 }
 
 // Handler serves all of the door's addresses.
@@ -93,8 +94,19 @@ func (d *Door) Handler() http.Handler {
 	mux.Handle("/kubernetes/validate", d.serve(maxReview, d.config.Timeout, d.validate))
 	mux.Handle("/kubernetes/imagereview", d.serve(maxQuestion, d.config.Timeout, d.imageReview))
 	mux.Handle("/kubernetes/provider", d.serve(maxQuestion, d.config.ProviderTimeout, d.provide))
+	mux.HandleFunc("/kubernetes/", func(w http.ResponseWriter, r *http.Request) {
+		guard.RefuseJSON(w, r, http.StatusNotFound, "nothing is asked here; ask at /kubernetes/mutate, validate, imagereview or provider")
+	})
 	return mux
 }
+
+// What the door is called in the log, by who asks.
+const (
+	doorMutate      = "kubernetes/mutate"
+	doorValidate    = "kubernetes/validate"
+	doorImageReview = "kubernetes/imagereview"
+	doorProvider    = "kubernetes/provider"
+)
 
 // A badRequest is a body that cannot be answered in its own form.
 type badRequest struct {

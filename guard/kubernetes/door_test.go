@@ -72,6 +72,7 @@ func TestBodiesThatAreNotTaken(t *testing.T) {
 		{"a member twice", "POST", "application/json", strings.Replace(good, `"uid": "u-1"`, `"uid": "u-1", "uid": "u-2"`, 1), http.StatusBadRequest},
 		{"v1beta1", "POST", "application/json", strings.Replace(good, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), http.StatusBadRequest},
 		{"another kind", "POST", "application/json", strings.Replace(good, "AdmissionReview", "ImageReview", 1), http.StatusBadRequest},
+		{"no kind", "POST", "application/json", `{}`, http.StatusBadRequest},
 		{"no request", "POST", "application/json", `{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}`, http.StatusBadRequest},
 		{"no uid", "POST", "application/json", strings.Replace(good, `"u-1"`, `""`, 1), http.StatusBadRequest},
 		{"uid in other case", "POST", "application/json", strings.Replace(good, `"uid"`, `"UID"`, 1), http.StatusBadRequest},
@@ -84,6 +85,9 @@ func TestBodiesThatAreNotTaken(t *testing.T) {
 			}
 			w := httptest.NewRecorder()
 			b.door.Handler().ServeHTTP(w, r)
+			if strings.Contains(w.Body.String(), "<nil>") {
+				t.Errorf("nobody understands: %s", w.Body)
+			}
 			if w.Code != test.status || strings.Contains(w.Body.String(), `"allowed":true`) || len(b.gate.asked) > 0 {
 				t.Errorf("status %d, expected %d: %s", w.Code, test.status, w.Body)
 			}

@@ -48,7 +48,7 @@ func (d *Door) imageReview(ctx context.Context, who string, body map[string]any)
 		review.Status = imageReviewStatus{Allowed: true, AuditAnnotations: map[string]string{auditVerdict: "exempt namespace"}}
 		return review, nil
 	}
-	asker := guard.Asker{Door: "kubernetes/imagereview", Who: who, Object: "Pod", Namespace: clip(namespace)}
+	asker := guard.Asker{Door: doorImageReview, Who: who, Object: "Pod", Namespace: clip(namespace)}
 	questions := make([]guard.Question, len(images))
 	for i, image := range images {
 		questions[i] = about(image)

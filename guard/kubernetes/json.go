@@ -348,8 +348,11 @@ func demand[T interface{ string | map[string]any }](object map[string]any, name 
 
 // typed demands that a body be of the API version and kind that its reader knows.
 func typed(body map[string]any, apiVersion, kind string) error {
+	if body["apiVersion"] == nil || body["kind"] == nil {
+		return fmt.Errorf("the body does not say its apiVersion and kind; this address takes: kind %s, apiVersion %s", kind, apiVersion)
+	}
 	if body["apiVersion"] != apiVersion || body["kind"] != kind {
-		return fmt.Errorf("the body is a %s of %s; this address takes a %s of %s", show(body["kind"]), show(body["apiVersion"]), kind, apiVersion)
+		return fmt.Errorf("the body is of kind %s, apiVersion %s; this address takes: kind %s, apiVersion %s", show(body["kind"]), show(body["apiVersion"]), kind, apiVersion)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (d *Door) provide(ctx context.Context, who string, body map[string]any) (an
 		}
 		keys[i] = about(key)
 	}
-	rulings := d.decide(ctx, guard.Asker{Door: "kubernetes/provider", Who: who}, keys)
+	rulings := d.decide(ctx, guard.Asker{Door: doorProvider, Who: who}, keys)
 	response := &providerResponse{APIVersion: providerAPI, Kind: "ProviderResponse", Response: providerBody{Idempotent: true, Items: []providerItem{}}}
 	for _, key := range keys {
 		ruling, ok := rulings[key]

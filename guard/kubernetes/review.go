@@ -211,9 +211,9 @@ func (f *finding) judge(pin bool) {
 
 // asker says who asks.
 func (a *admission) asker(pin bool) guard.Asker {
-	door := "kubernetes/validate"
+	door := doorValidate
 	if pin {
-		door = "kubernetes/mutate"
+		door = doorMutate
 	}
 	object := a.kind + "/" + a.objectName()
 	if a.subResource != "" {
