@@ -72,16 +72,20 @@ func TestFullDisk(t *testing.T) {
 	d.room = 1 << 20
 	decide()
 	decide()
-	whole := 0
-	for line := range strings.Lines(d.String()) {
-		var e Entry
-		if json.Unmarshal([]byte(line), &e) == nil {
-			whole++
-		}
-	}
-	if whole != 3 {
+	if whole := wholeLines(d.String()); whole != 3 {
 		t.Errorf("%d lines of 3 can be read:\n%s", whole, d)
 	}
+}
+
+// wholeLines counts the lines of a log that can be read.
+func wholeLines(log string) (n int) {
+	for line := range strings.Lines(log) {
+		var e Entry
+		if json.Unmarshal([]byte(line), &e) == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // A user's name is whoever's word asks: who that is stands beside it, and what it
