@@ -19,7 +19,7 @@ func gates() []mutation {
 		{pass, "guard/remote.go", `return http.ErrUseLastResponse`, `return nil`, []string{"guard.TestRemote"}, nil},
 		{pass, "guard/door.go", `&& !Certified(r) && !unixSocket(r) {`, `&& false {`, []string{"guard.TestCertificates"}, nil},
 		{pass, "guard/decide.go", `		w.WriteHeader(http.StatusForbidden)`, `		w.WriteHeader(http.StatusOK)`, []string{"guard.TestDecideDoor"}, nil},
-		{pass, "guard/gate.go", `		if err == nil || tuf.IsRefusal(err) {`, `		if decision != nil {`, []string{"guard.TestRecall"}, nil},
+		{pass, "guard/gate.go", `		if err == nil || tuf.IsRefusal(err) {`, `		if decision != nil || tuf.IsRefusal(err) {`, []string{"guard.TestRecall"}, nil},
 		{pass, "guard/gate.go", `	case q.Pinned && decision.Trusted`, `	case false && decision.Trusted`, []string{"guard.TestPinned"}, nil},
 		{busy, "guard/lines.go", `	if len(l.waiting)+len(lines) > maxWaiting {`, `	if false {`, []string{"guard.TestNobodyWaitsForTheLog"}, nil},
 		{busy, "guard/gate.go", `		if ctx.Err() != nil {`, `		if false {`, []string{"guard.TestRecallHasAnEnd"}, nil},
