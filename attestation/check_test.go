@@ -19,6 +19,29 @@ import (
 	"github.com/signet-trust/signet/tuf"
 )
 
+// TestUntil has each certificate of a chain run out first.
+func TestUntil(t *testing.T) {
+	_, key := newKey(t)
+	soon, later := now.Add(time.Hour), now.Add(365*24*time.Hour)
+	for name, options := range map[string][]card.MakerOption{
+		"the key's": nil, "the stick's": {card.SticksUntil(soon)}, "the root's": {card.Until(soon), card.SticksUntil(later)},
+	} {
+		maker := newMaker(t, options...)
+		chain := attest(t, maker, key, func(c *card.Claim) {
+			c.Edit = func(cert *x509.Certificate) {
+				cert.NotAfter = later
+				if name == "the key's" {
+					cert.NotAfter = soon
+				}
+			}
+		})
+		proof, err := with(t, maker.AuthorityPEM()).Check(key, chain, now)
+		if err != nil || !proof.Until.Equal(soon) {
+			t.Errorf("%s: %+v, %v", name, proof, err)
+		}
+	}
+}
+
 func TestConfiguredRoot(t *testing.T) {
 	_, key := newKey(t)
 	last := time.Date(2052, 4, 17, 0, 0, 0, 0, time.UTC)

@@ -12,7 +12,7 @@ func longLived() []mutation {
 		{fresh, "client/watch_held.go", ` && within(h.checked, now, most)`, ` && most > 0`, []string{"client.TestWatcherAnswersFromMemory"}, nil},
 		{fresh, "client/watch_held.go", `	if !x.allowed.IsZero() {`, `	if false {`, []string{"client.TestWatcherJudgesAttestations"}, nil},
 		{fresh, "client/updater.go", `		until, err := x.u.checkSigner(parent, role)`, `		_, err := x.u.checkSigner(parent, role); until := x.allowed`, []string{"client.TestWatcherJudgesAttestations"}, nil},
-		{fresh, "attestation/check.go", `		if cert.NotAfter.Before(end) {`, `		if false {`, []string{"attestation.TestConfiguredRoot"}, nil},
+		{fresh, "attestation/check.go", `		if cert.NotAfter.Before(end) {`, `		if false {`, []string{"attestation.TestUntil"}, nil},
 		{fresh, "client/watch.go", `	if e != nil && !options.Offline {`, `	if e != nil {`, []string{"client.TestHeld"}, nil},
 		{fresh, "client/session.go", `	case options.Held:`, `	case options.Held && options.From == "" && !options.Offline:`, []string{"client.TestAClientHoldsNothing"}, nil},
 		{fresh, "client/watch.go", `	if f != nil && tuf.IsRefusal(f.err) {`, `	if f != nil && tuf.IsRefusal(f.err) && false {`, []string{"client.TestWatcherRefusesWhatARefreshRefused"}, nil},
