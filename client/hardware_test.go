@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -157,6 +158,34 @@ func TestHardwareOfAnExpiredMaker(t *testing.T) {
 	b.refuses("1.0", tuf.RuleAttestationExpired)
 	if err := b.offline("1.0"); !errors.Is(err, tuf.RuleAttestationExpired) {
 		t.Errorf("offline: %v", err)
+	}
+}
+
+// TestAttestationThatEndsWhileFetching is TestExpiryWhileFetching of what vouches for a
+// key.
+func TestAttestationThatEndsWhileFetching(t *testing.T) {
+	type verifier interface {
+		Verify(ctx context.Context, image tuf.Image, options Options) (*Decision, error)
+	}
+	for name, with := range map[string]func(b *bench) verifier{
+		"client":  func(b *bench) verifier { return b.client() },
+		"watcher": func(b *bench) verifier { return b.watcher(WatchConfig{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			maker := newMaker(t, card.SticksUntil(b.clock.Now().Add(30*time.Second)))
+			b.attested(attestBy(t, maker, b.repo.rootKeys[0].Key()), attestBy(t, maker, b.repo.targetsKeys[0].Key()))
+			b.demands(maker)
+			b.server.setIntercept(func(_ responseWriter, r *request) bool {
+				if strings.HasSuffix(r.URL.Path, "targets.json") {
+					b.clock.Add(time.Minute)
+				}
+				return false
+			})
+			if d, err := with(b).Verify(t.Context(), b.tag("1.0"), Options{}); tuf.RuleOf(err) != tuf.RuleAttestationExpired || d.Trusted {
+				t.Errorf("%+v, %v", d, err)
+			}
+		})
 	}
 }
 

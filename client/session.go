@@ -280,6 +280,11 @@ func (s *session) answer(ctx context.Context, x *Update) error {
 			return err
 		}
 	}
+	if now := s.client.config.Now(); !x.allowed.IsZero() && now.After(x.allowed) { // while it was fetched
+		if err := s.judge(outlived(s.repository, x.allowed, now)); err != nil {
+			return err
+		}
+	}
 	return x.trusted.CheckExpiry(s.clock())
 }
 
@@ -369,6 +374,9 @@ func (c *Client) resetClock(ctx context.Context, repository string) error {
 		return err
 	}
 	d.locked, d.marks.Time = true, time.Time{}
+	if d.marks.Checked.After(c.config.Now()) { // by that clock
+		d.marks.Checked, d.marks.CheckedFor = time.Time{}, ""
+	}
 	return d.Save(ctx, nil)
 }
 

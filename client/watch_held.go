@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -83,6 +84,15 @@ type reply struct {
 // keys where those are demanded.
 func (a *reply) inDate(now time.Time) bool { return a.first.Expires.After(now) }
 
+// roleAttestation stands for what vouches for keys among the expiries of files.
+const roleAttestation = "attestation"
+
+// outlived refuses keys whose attestations held until a time.
+func outlived(repository string, until, now time.Time) error {
+	return &tuf.Refusal{Repository: repository, Role: tuf.RoleRoot, Rule: tuf.RuleAttestationExpired, Clause: "Signet profile: attestations",
+		Detail: fmt.Sprintf("what vouches for a key held until %s, and now it is %s", until.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))}
+}
+
 // An expiry is when a role's file expires.
 type expiry struct {
 	Role    string
@@ -91,6 +101,9 @@ type expiry struct {
 }
 
 func (e expiry) expired(repository string, now time.Time) error {
+	if e.Role == roleAttestation {
+		return outlived(repository, e.Expires, now)
+	}
 	return &tuf.ExpiredError{Repository: repository, Role: e.Role, Version: e.Version, Expired: e.Expires, Now: now}
 }
 
@@ -106,7 +119,7 @@ func (x *Update) floor() expiry {
 		first = first.or(tuf.RoleSnapshot, s.Signed.Version, s.Signed.Expires)
 	}
 	if !x.allowed.IsZero() {
-		first = first.or("attestation", 0, x.allowed)
+		first = first.or(roleAttestation, 0, x.allowed)
 	}
 	return first
 }

@@ -93,6 +93,27 @@ func TestAClientHoldsNothing(t *testing.T) {
 	}
 }
 
+// TestWatcherForgetsAClockThatRanAhead with the folder, where it was told to.
+func TestWatcherForgetsAClockThatRanAhead(t *testing.T) {
+	b := newBench(t)
+	b.repo.sign("1.1", digestOf("one"))
+	w := b.watcher(WatchConfig{})
+	const ahead = 10 * time.Minute
+	b.clock.Add(ahead)
+	b.watched(w, "1.0", "one", Options{})
+	b.clock.Add(50 * time.Second)
+	w.refreshAllDue()
+	b.clock.Add(-ahead)
+	if err := b.client().ResetClock(t.Context(), appName); err != nil {
+		t.Fatal(err)
+	}
+	for _, options := range []Options{{Offline: true}, {}, {Offline: true}, {}} {
+		if d := b.watched(w, "1.1", "one", options); d.Checked != nil && d.Checked.After(b.clock.Now()) {
+			t.Errorf("%+v: checked %v, and now it is %v", options, d.Checked, b.clock.Now())
+		}
+	}
+}
+
 // TestOfflineIsAsFreshAsMemory reads out of the folder what was not asked before, which
 // a server has confirmed since the folder was told.
 func TestOfflineIsAsFreshAsMemory(t *testing.T) {

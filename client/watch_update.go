@@ -176,7 +176,9 @@ func (w *Watcher) commit(f *flight, address string) {
 		before = known.answers
 		if address == "" { // nobody was asked
 			h.confirm = known.confirm
-			if known.checked.After(h.checked) { // the folder is not told each time
+			// The folder is not told each time; it may have been told to forget a clock that
+			// ran ahead.
+			if known.checked.After(h.checked) && !d.marks.Time.Before(known.clock.marked) && known.checked.Round(0).Sub(w.client.config.Now().Round(0)) <= clockTolerance {
 				h.checked, h.clock.at = known.checked, later(known.clock.at, h.clock.at)
 				for _, a := range f.run.answers {
 					a.checked = h.checked

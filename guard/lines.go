@@ -32,21 +32,24 @@ type decisionLog struct {
 }
 
 const (
-	maxWaiting = 4 << 20 // bytes of lines that wait, beside as many that are being written
-	maxPiece   = 4 << 10 // bytes that are written at once: a pipe keeps so many together
+	maxWaiting = 4 << 20   // bytes of lines that wait, beside as many that are being written
+	maxPiece   = 4<<10 - 1 // bytes that are written at once: a pipe keeps so many together, and a newline ahead of them
 )
 
 // add has n lines written.
 func (l *decisionLog) add(n int, lines []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting)+len(lines) > maxWaiting {
-		l.failed.Add(float64(n))
+	if room := maxWaiting - len(l.waiting); len(lines) > room {
+		lines = lines[:bytes.LastIndexByte(lines[:room], '\n')+1]
+		l.failed.Add(float64(n - bytes.Count(lines, []byte{'\n'})))
 		if !l.full {
 			go l.log.Error("the decision log does not take lines as fast as they come; some are lost")
 		}
 		l.full = true
-		return
+		if len(lines) == 0 {
+			return
+		}
 	}
 	l.waiting = append(l.waiting, lines...)
 	if l.written == nil {

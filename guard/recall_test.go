@@ -180,6 +180,23 @@ func TestNobodyWaitsForTheLog(t *testing.T) {
 	}
 }
 
+// TestOneReviewIsTooMuch for the log at once: what there is room for is in it.
+func TestOneReviewIsTooMuch(t *testing.T) {
+	var log strings.Builder
+	g := New(Config{Decisions: &log})
+	g.Use(decider(func(q policy.Question) (*client.Decision, error) {
+		return nil, &tuf.Refusal{Rule: tuf.RuleName, Detail: "bad: " + q.Image}
+	}), "test")
+	const asked = 500
+	bad := strings.Repeat("<", 1000) // JSON takes six bytes for each
+	g.Recall(t.Context(), Asker{Door: "test", Object: bad}, questions(slices.Repeat([]string{bad}, asked)...))
+	flush(t, g)
+	lost := int(testutil.ToFloat64(g.metrics.logFailures))
+	if n := wholeLines(log.String()); n == 0 || lost == 0 || n+lost != asked || log.Len() > maxWaiting {
+		t.Errorf("%d lines, %d lost, %d bytes", n, lost, log.Len())
+	}
+}
+
 // TestRecallHasAnEnd asks no further once the time is over.
 func TestRecallHasAnEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

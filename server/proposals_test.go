@@ -397,6 +397,55 @@ func TestProposalsBytesAreBounded(t *testing.T) {
 	}
 }
 
+// What was proposed after another server published is not stale for one that did not
+// know of it yet.
+func TestOpenProposalsMakeNoRoom(t *testing.T) {
+	h := harness.Start(t, func(c *harness.Config) { c.Server.MaxBody = 100_000 })
+	b := newBoard(t, h)
+	faults := &harness.Faults{}
+	other := server.New(server.Config{Store: harness.NewStore(h.Store, faults), Signer: h.Signer, Now: h.Clock.Now, Log: slog.New(slog.DiscardHandler), MaxBody: 100_000})
+	listening := httptest.NewServer(other.Handler())
+	defer listening.Close()
+	second := &harness.Client{URL: listening.URL, HTTP: http.DefaultClient, Token: h.AdminToken}
+	big := func(name string, bytes int, keys ...tuf.Signer) tuf.File {
+		t.Helper()
+		b.Targets.Signed.UnrecognizedFields = map[string]any{"x-padding": strings.Repeat("a", bytes)}
+		file := b.next(t, name, keys...)
+		b.Targets.Signed.Version--
+		return file
+	}
+	late, published := big("late", 40_000), big("published", 10, b.keys[:2]...)
+	b.Targets.Signed.Version++
+	var next []tuf.File
+	for _, name := range []string{"one", "two", "three"} {
+		next = append(next, big(name, 40_000, b.keys[0]))
+	}
+	var open []string
+	var once sync.Once
+	faults.Before(func(_ context.Context, call string) error {
+		if call == "Proposal" {
+			once.Do(func() {
+				if _, err := b.Client.Publish(t.Context(), app, published); err != nil {
+					t.Error(err)
+				}
+				for _, file := range next {
+					open = append(open, b.propose(t, file).ID)
+				}
+			})
+		}
+		return nil
+	})
+	if err := second.Call(t.Context(), http.MethodPost, api.ProposalsPath(app), request(late), nil); !errors.Is(err, tuf.ErrConflict) {
+		t.Errorf("the late one: %v", err)
+	}
+	for _, p := range b.list(t) {
+		open = slices.DeleteFunc(open, func(id string) bool { return id == p.ID })
+	}
+	if len(open) > 0 {
+		t.Errorf("%d open proposals are gone, with their signatures", len(open))
+	}
+}
+
 // Bodies that no publish could come of are refused before a row is written.
 func TestProposalRefuses(t *testing.T) {
 	h := harness.Start(t)

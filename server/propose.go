@@ -233,6 +233,14 @@ func (s *Server) freeSlot(ctx context.Context, repository string, head *Head, si
 	if err != nil {
 		return 0, err
 	}
+	// Another server may have published since head was read: what was proposed after that
+	// is not stale.
+	switch now, err := s.head(ctx, repository); {
+	case err != nil:
+		return 0, err
+	case now.Generation != head.Generation:
+		return 0, errProposalRace
+	}
 	taken := map[int64]bool{}
 	var done, stale []Proposal
 	total, open := size, size

@@ -161,7 +161,7 @@ func items(list place, fields map[string]any, apiVersion, kind string, depth int
 }
 
 // podImages appends the images of a pod's specification. A volume may leave its image
-// out in a template: something is to write it into the pods, which are looked at.
+// out in a template: something has to write it into the pods, which are looked at.
 func podImages(spec place, template bool, found *[]Image) error {
 	fields, err := spec.mapping()
 	if err != nil {

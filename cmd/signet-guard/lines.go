@@ -20,11 +20,20 @@ func openLines(path string) (*lineFile, error) {
 	return l, l.Reopen()
 }
 
-// Write adds a line.
-func (l *lineFile) Write(line []byte) (int, error) {
+// Write adds lines. It holds no lock while it does, for a disk may hang: whoever
+// reopens the file waits for none.
+func (l *lineFile) Write(lines []byte) (int, error) {
+	n, err := l.open().Write(lines)
+	if n == 0 && errors.Is(err, os.ErrClosed) { // reopened in between
+		n, err = l.open().Write(lines)
+	}
+	return n, err
+}
+
+func (l *lineFile) open() *os.File {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.file.Write(line)
+	return l.file
 }
 
 // Reopen opens the file of that name anew. The one from before stays if it cannot.
@@ -37,9 +46,9 @@ func (l *lineFile) Reopen() error {
 		return err
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	old := l.file
 	l.file = file
+	l.mu.Unlock()
 	if old != nil {
 		return old.Close()
 	}
@@ -51,7 +60,6 @@ func (l *lineFile) Close() error {
 	if l == nil {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return errors.Join(l.file.Sync(), l.file.Close())
+	file := l.open()
+	return errors.Join(file.Sync(), file.Close())
 }

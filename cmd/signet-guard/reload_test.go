@@ -271,6 +271,40 @@ func TestLogThatNobodyReads(t *testing.T) {
 	}
 }
 
+// A decision log on a disk that hangs keeps nobody from being answered, nor a new
+// policy from being read, nor the gate from its end.
+func TestLogOnADiskThatHangs(t *testing.T) {
+	r := newRoom(t)
+	pipe := r.path("pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0) // and it reads nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	p := r.start(t, "gate", nil, r.args("gate", "--decision-log", pipe)...)
+	at, c := r.ready(t, "gate"), r.client(false)
+	for i := range 1_000 { // more than a pipe holds
+		if err := allowed(t.Context(), c, at.URL); err != nil {
+			t.Fatalf("question %d: %v", i, err)
+		}
+	}
+	r.write(t, "policy.yaml", "version: 1\nrules: [what]\n")
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a word on the broken policy", func() bool {
+		_, body := get(t, at.Health+"/readyz")
+		return strings.Contains(body, "policy.yaml:2")
+	})
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+}
+
 // Connections are bounded at every listener, that of health too: all of a cluster may
 // reach it.
 func TestConnectionsAreBounded(t *testing.T) {

@@ -162,7 +162,14 @@ func (g *gate) closeLog() error {
 	if err := g.Flush(ctx); err != nil {
 		return err // closing would wait, too
 	}
-	return g.audit.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- g.audit.Close() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return errors.New("the decision log is not closed: its disk does not answer")
+	}
 }
 
 // collectLess lets garbage grow to four times what is in use, within what the gate may
@@ -285,13 +292,15 @@ func (g *gate) onHangup(ctx context.Context, hangup <-chan os.Signal, looks chan
 			if g.clients != nil {
 				g.clients.current(true)
 			}
-			if err := g.audit.Reopen(); err != nil {
-				g.log.Error("the decision log cannot be opened anew; the file from before stays", "error", err)
-			}
 			select {
 			case looks <- struct{}{}:
 			default: // it is about to look
 			}
+			go func() { // whose disk may hang
+				if err := g.audit.Reopen(); err != nil {
+					g.log.Error("the decision log cannot be opened anew; the file from before stays", "error", err)
+				}
+			}()
 		}
 	}
 }

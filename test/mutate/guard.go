@@ -21,7 +21,7 @@ func gates() []mutation {
 		{pass, "guard/decide.go", `		w.WriteHeader(http.StatusForbidden)`, `		w.WriteHeader(http.StatusOK)`, []string{"guard.TestDecideDoor"}, nil},
 		{pass, "guard/gate.go", `		if err == nil || tuf.IsRefusal(err) {`, `		if decision != nil || tuf.IsRefusal(err) {`, []string{"guard.TestRecall"}, nil},
 		{pass, "guard/gate.go", `	case q.Pinned && decision.Trusted`, `	case false && decision.Trusted`, []string{"guard.TestPinned"}, nil},
-		{busy, "guard/lines.go", `	if len(l.waiting)+len(lines) > maxWaiting {`, `	if false {`, []string{"guard.TestNobodyWaitsForTheLog"}, nil},
+		{busy, "guard/lines.go", `	if room := maxWaiting - len(l.waiting); len(lines) > room {`, `	if room := maxWaiting; len(lines) > 8*room {`, []string{"guard.TestNobodyWaitsForTheLog"}, nil},
 		{busy, "guard/gate.go", `		if ctx.Err() != nil {`, `		if false {`, []string{"guard.TestRecallHasAnEnd"}, nil},
 		{pass, "guard/gate.go", `	q.Held = false`, `	_ = q.Held`, []string{"guard.TestAskIsAnswered"}, nil},
 		{pass, "guard/log.go", `if !unicode.IsPrint(r) || r == unicode.ReplacementChar {`, `if (!unicode.IsPrint(r) || r == unicode.ReplacementChar) && false {`, []string{"guard.TestTheLogIsOneLine"}, nil},

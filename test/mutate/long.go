@@ -10,6 +10,7 @@ func longLived() []mutation {
 		{fresh, "client/watch_update.go", ` || !fetched.NotModified && digestHex(fetched.Bytes) != h.confirm.timestamp`, ` || !fetched.NotModified && len(fetched.Bytes) == 0`, []string{"client.TestWatcherRefreshesAhead"}, nil},
 		{fresh, "client/watch_held.go", `bool { return a.first.Expires.After(now) }`, `bool { return true || a.first.Expires.After(now) }`, []string{"client.TestWatcherJudgesEveryExpiry"}, nil},
 		{fresh, "client/watch_held.go", ` && within(h.checked, now, most)`, ` && most > 0`, []string{"client.TestWatcherAnswersFromMemory"}, nil},
+		{fresh, "client/session.go", `if err := s.judge(outlived(s.repository, x.allowed, now)); err != nil {`, `if err := s.judge(nil); err != nil {`, []string{"client.TestAttestationThatEndsWhileFetching"}, nil},
 		{fresh, "client/watch_held.go", `	if !x.allowed.IsZero() {`, `	if false {`, []string{"client.TestWatcherJudgesAttestations"}, nil},
 		{fresh, "client/updater.go", `		until, err := x.u.checkSigner(parent, role)`, `		_, err := x.u.checkSigner(parent, role); until := x.allowed`, []string{"client.TestWatcherJudgesAttestations"}, nil},
 		{fresh, "attestation/check.go", `		if cert.NotAfter.Before(end) {`, `		if false {`, []string{"attestation.TestUntil"}, nil},
