@@ -13,7 +13,7 @@ func history() []mutation {
 		{"restored database", "server/seen.go", `return signedByAny(roots[len(roots)-1:], role, signed), nil`, `return true, nil`, []string{"server.TestRestoreAfterAFastForward"}, nil},
 		{"stolen token", "server/expiring.go", `page.Next = cursor(page.Roles[limit-1])`, `page.Next = cursor(list[0])`, []string{"server.TestExpiringTellsNoOtherNames"}, nil},
 		{"floods", "server/propose.go", `if len(line) > proposalLine {`, `if false {`, []string{"server.TestProposalListIsBounded"}, nil},
-		{"stolen token", "server/propose.go", `	case now.Generation != head.Generation:`, `	case false:`, []string{"server.TestOpenProposalsMakeNoRoom"}, nil},
+		{"stolen token", "server/propose.go", `	case now.Generation != head.Generation:`, `	case now == nil:`, []string{"server.TestOpenProposalsMakeNoRoom"}, nil},
 		{"floods", "server/propose.go", `	case open > most:`, `	case false:`, []string{"server.TestProposalsBytesAreBounded"}, nil},
 		{"restored database", "server/restore.go", `above[role] = version + restoreGap`, `above[role] = 0 * version`, []string{"server.TestRestorePutsBack"}, nil},
 		{"restored database", "tuf/publish.go", `if file.Version != floor+1 {`, `if file.Version <= stored {`, []string{"server.TestRestoreListsWhatIsLost", "server.TestRetiredNameStartsAbove"}, nil},
