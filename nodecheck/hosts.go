@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -82,7 +83,7 @@ func (n *node) search(ctx context.Context, search search) {
 	for _, name := range without {
 		if slices.Contains(n.Registries, name) {
 			n.addf("hosts.toml for "+name, Trouble, "signet-guard config containerd "+name+" prints one",
-				"there is none with a gate in it, though a trust anchor is for its images: containerd asks the registry itself what a tag means")
+				"there is none with a gate in it, though a trust anchor or a probe is for its images: containerd asks the registry itself what a tag means")
 		}
 	}
 }
@@ -186,79 +187,105 @@ func (n *node) door(ctx context.Context, registry, file string, hosts []host) {
 			"%s names no server: containerd then asks the registry itself when the gate has no answer", file)
 		return
 	}
-	open := last.can("resolve")
 	if resolvers == 0 {
 		n.addf(check, OK, "", "nobody in %s may say what a tag means: nothing is pulled by tag", file)
 		return
 	}
+	for _, reference := range n.references(registry) {
+		n.resolve(ctx, check, file, hosts, reference)
+	}
+}
+
+// resolve asks the hosts of a file what the tag of a reference means, in containerd's
+// order.
+func (n *node) resolve(ctx context.Context, check, file string, hosts []host, reference string) {
 	// containerd goes on to the next after an error, 404 and everything from 400 on, and
 	// gives up at once after a status from 300 to 399, which is how the gate refuses.
 	var down, unlike error
-	final := false
+	final, reason := false, ""
 	for _, h := range hosts[:len(hosts)-1] {
 		if !h.can("resolve") {
 			continue
 		}
-		status, location, err := n.ask(ctx, &h, registry)
-		switch {
-		case err != nil:
+		response, err := n.ask(ctx, &h, reference)
+		if err != nil {
 			down = fmt.Errorf("%s cannot be asked: %w", h.url, err)
 			continue
+		}
+		status := response.StatusCode
+		switch {
 		case status/100 == 2:
 			n.addf(check, Trouble, "let only the gate have the capability resolve, and look at its policy: signet policy explain",
-				"%s answered for %s, which nobody has signed", h.url, n.reference(registry))
+				"%s answered for %s, which nobody has signed", h.url, reference)
 			return
-		case status/100 == 3 && location != "":
+		case status/100 == 3 && response.Header.Get("Location") != "":
 			n.addf(check, Trouble, "name the gate itself", "%s answers with a redirect (%d), which containerd follows", h.url, status)
 			return
 		}
 		if final = status/100 == 3; final {
+			reason = refusal(response)
 			break
 		}
-		unlike = fmt.Errorf("%s answers %d, as any registry does of what it does not have, or does not show to everybody", h.url, status)
+		unlike = fmt.Errorf("%s answers %d to %s, as any registry does of what it does not have, or does not show to everybody, and a gate of what its policy lets pass", h.url, status, reference)
 	}
-	const only = "write it anew without --resolve, or add  capabilities = [\"pull\"]  ahead of the first [host]"
+	proven := final && !forWantOfARule(reason)
+	if final && !proven {
+		n.unproven(check, reference, reason)
+	}
+	last := &hosts[len(hosts)-1]
+	open := last.can("resolve")
 	switch {
 	case final && open:
-		n.addf(check, Warning, only, "an image that nobody has signed is refused, but the registry, %s, says what a tag means while the gate does not answer", last.url)
+		n.addf(check, Warning, resolveToo, "what the gate refuses is refused, but the registry, %s, says what a tag means while the gate does not answer", last.url)
 	case open && down != nil:
-		n.addf(check, Trouble, only, "%v: the registry, %s, says what a tag means", down, last.url)
+		n.addf(check, Trouble, "look why it does not answer; where all is to be enforced, "+resolveToo, "%v: the registry, %s, says what a tag means", down, last.url)
 	case open:
-		n.addf(check, Trouble, only, "%s lets the registry, %s, say what a tag means when the gate does not", file, last.url)
+		n.addf(check, Trouble, byMode+"; then "+resolveToo,
+			"nobody in %s refuses %s, which nobody has signed, and it lets the registry, %s, say what a tag means when the gate does not", file, reference, last.url)
 	case down != nil && final: // which, once it is up, may be no gate
 		n.addf(check, Warning, "start it, and run this again", "%v, and is asked ahead of the gate", down)
-	case unlike != nil:
-		n.addf(check, Warning, "let only gates have the capability resolve; if it is one, look at its policy for a mode or an exemption that lets unsigned images pass",
+	case unlike != nil && !final:
+		n.addf(check, Warning, "let only gates have the capability resolve; if it is one, "+byMode+", and to have them pulled, write it anew with --resolve",
 			"%v: whether it would let an image pass that nobody has signed is not known", unlike)
+	case unlike != nil:
+		n.addf(check, Warning, "let only gates have the capability resolve", "%v, and is asked ahead of the gate", unlike)
 	case down != nil:
 		n.addf(check, Warning, "start the gate, or look at its address and certificate in "+file, "nothing is pulled by tag: %v", down)
-	default:
-		n.addf(check, OK, "", "an image that nobody has signed is refused")
+	case proven:
+		n.addf(check, OK, "", "an image that nobody has signed is refused (%s)", reason)
 	}
+}
+
+// refusal is the reason in a gate's status line. HTTP/2 has no place for it.
+func refusal(response *http.Response) string {
+	if _, reason, ok := strings.Cut(response.Status, " signet: "); ok && reason != "" {
+		return reason
+	}
+	return "its answer, " + strconv.Quote(response.Status) + ", has no reason"
 }
 
 // ask sends the question that containerd sends for a tag (distribution-spec, "Pulling
 // manifests").
-func (n *node) ask(ctx context.Context, h *host, registry string) (status int, location string, err error) {
+func (n *node) ask(ctx context.Context, h *host, reference string) (*http.Response, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: h.skip} // as containerd does
 	for _, file := range h.ca {
 		pem, err := os.ReadFile(file)
 		if err != nil {
-			return 0, "", err
+			return nil, err
 		}
 		if config.RootCAs == nil {
 			if config.RootCAs, err = x509.SystemCertPool(); err != nil {
-				return 0, "", err
+				return nil, err
 			}
 		}
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return 0, "", fmt.Errorf("%s holds no certificate", file)
+			return nil, fmt.Errorf("%s holds no certificate", file)
 		}
 	}
 	for _, pair := range h.client {
 		cert, err := tls.LoadX509KeyPair(pair[0], pair[1])
 		if err != nil {
-			return 0, "", err
+			return nil, err
 		}
 		config.Certificates = append(config.Certificates, cert)
 	}
@@ -266,16 +293,17 @@ func (n *node) ask(ctx context.Context, h *host, registry string) (status int, l
 	defer transport.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
 	defer cancel()
-	target := h.url + "/" + probeRepository + "/manifests/" + n.tag + "?" + url.Values{"ns": {registry}}.Encode()
+	registry, path, _ := strings.Cut(strings.TrimSuffix(reference, ":"+n.tag), "/")
+	target := h.url + "/" + path + "/manifests/" + n.tag + "?" + url.Values{"ns": {registry}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodHead, target, nil)
 	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
 	request.Header.Set("User-Agent", "signet-doctor")
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
 	response.Body.Close()
-	return response.StatusCode, response.Header.Get("Location"), nil
+	return response, nil
 }

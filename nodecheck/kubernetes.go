@@ -13,19 +13,17 @@ import (
 func (n *node) kubernetes(ctx context.Context) {
 	for _, namespace := range n.Namespaces {
 		n.doors++
-		n.admission(ctx, namespace)
+		for _, reference := range n.anywhere("registry.invalid") {
+			n.admission(ctx, namespace, reference)
+		}
 	}
 }
 
-func (n *node) admission(ctx context.Context, namespace string) {
+func (n *node) admission(ctx context.Context, namespace, reference string) {
 	check := "Kubernetes namespace " + namespace
-	host := "registry.invalid"
-	if len(n.Registries) > 0 {
-		host = n.Registries[0]
-	}
 	pod := fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"signet-doctor-%s"},"spec":{"restartPolicy":"Never","automountServiceAccountToken":false,
 "securityContext":{"runAsNonRoot":true,"runAsUser":65532,"seccompProfile":{"type":"RuntimeDefault"}},
-"containers":[{"name":"probe","image":%q,"securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}}]}}`, n.hex[:8], n.reference(host))
+"containers":[{"name":"probe","image":%q,"securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}}]}}`, n.hex[:8], reference)
 	ctx, cancel := context.WithTimeout(ctx, 3*n.Timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, n.Kubectl, "create", "--dry-run=server", "--namespace", namespace, "-f", "-")
@@ -35,10 +33,12 @@ func (n *node) admission(ctx context.Context, namespace string) {
 	said := strings.Join(strings.Fields(string(out)), " ")
 	switch {
 	case err == nil:
-		n.addf(check, Trouble, "look at the webhook's namespaceSelector and failurePolicy, and at the policy's exempt namespaces",
-			"a pod with %s, which nobody has signed, is admitted", n.reference(host))
+		n.addf(check, Trouble, "look at the webhook's namespaceSelector and failurePolicy, and at the policy's exempt namespaces; or "+byMode,
+			"a pod with %s, which nobody has signed, is admitted (%s)", reference, said)
+	case forWantOfARule(said) && strings.Contains(said, n.tag):
+		n.unproven(check, reference, said)
 	case strings.Contains(said, n.tag) && (strings.Contains(said, "denied the request") || strings.Contains(said, "orbidden")):
-		n.addf(check, OK, "", "a pod with an image that nobody has signed is refused")
+		n.addf(check, OK, "", "a pod with an image that nobody has signed is refused (%s)", said)
 	case strings.Contains(said, "failed calling webhook"):
 		n.addf(check, Warning, "look at the gate, its Service and its certificate", "the webhook cannot be asked, so that nothing is admitted: %s", said)
 	default:

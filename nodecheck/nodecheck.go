@@ -37,6 +37,10 @@ type Config struct {
 	HostsDirs []string
 	// Registries are hosts that have to be enforced: those of the trust anchors.
 	Registries []string
+	// Probes are repositories ("registry.example.com/team/app") to ask about at each door,
+	// by a tag that nobody has signed; none: one that nobody has. Their registries have to
+	// be enforced, too.
+	Probes []string
 	// Kubectl, with the namespaces to try, creates pods as a dry run; none: not asked.
 	Kubectl    string
 	Namespaces []string
@@ -65,6 +69,7 @@ func Check(ctx context.Context, c Config) ([]Finding, error) {
 		return nil, err
 	}
 	n := &node{Config: c, tag: "probe-" + hex.EncodeToString(random[:8]), hex: hex.EncodeToString(random[:])}
+	n.enforceProbes()
 	settings := n.settings(ctx)
 	n.hosts(ctx, settings)
 	n.verifiers(ctx, settings)
@@ -75,12 +80,6 @@ func Check(ctx context.Context, c Config) ([]Finding, error) {
 	}
 	return n.found, nil
 }
-
-// probeRepository is the path of a repository that nobody has.
-const probeRepository = "signet-doctor/never-signed"
-
-// reference is an image at host that nobody has signed.
-func (n *node) reference(host string) string { return host + "/" + probeRepository + ":" + n.tag }
 
 func (n *node) add(check string, status Status, detail, advice string) {
 	n.found = append(n.found, Finding{check, status, detail, advice})

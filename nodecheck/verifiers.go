@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -57,50 +58,57 @@ func (n *node) verifiers(ctx context.Context, s settings) {
 	if d, err := time.ParseDuration(text(table, "per_verifier_timeout")); err == nil && d > 0 {
 		timeout = d
 	}
-	refused := ""
-	for i, entry := range entries {
-		if most >= 0 && i >= most {
-			break
+	if most >= 0 {
+		entries = entries[:min(len(entries), most)]
+	}
+	refused := false
+	for _, reference := range n.anywhere("localhost") {
+		refused = n.verify(ctx, dir, entries, reference, timeout, table != nil) || refused
+	}
+	if refused {
+		n.bypass(s)
+	}
+}
+
+// verify runs those in dir, of which one has to refuse, and tells whether one did.
+func (n *node) verify(ctx context.Context, dir string, entries []os.DirEntry, reference string, timeout time.Duration, asked bool) bool {
+	const check = "image verifiers"
+	var passed []string
+	for _, entry := range entries {
+		allowed, said := n.verifier(ctx, filepath.Join(dir, entry.Name()), reference, timeout)
+		said = strings.TrimSuffix(entry.Name()+": "+said, ": ")
+		switch {
+		case allowed:
+			passed = append(passed, said)
+			continue
+		case forWantOfARule(said):
+			n.unproven(check, reference, said)
+		case !asked: // nor would the file say so
+			n.addf(check, Warning, "run it on the node itself, as root", "a verifier refuses an image that nobody has signed (%s), but whether containerd asks it is not known: containerd 1 asks none", said)
+		default:
+			n.addf(check, OK, "", "an image that nobody has signed is refused (%s)", said)
 		}
-		allowed, why := n.verifier(ctx, filepath.Join(dir, entry.Name()), timeout)
-		if !allowed {
-			refused = entry.Name() + ": " + why
-			break
-		}
+		return true
 	}
-	if refused == "" {
-		n.addf(check, Trouble, "look at its policy: signet policy explain", "all verifiers in %s allow an image that nobody has signed", dir)
-		return
-	}
-	if table == nil { // nor would the file say so
-		n.addf(check, Warning, "run it on the node itself, as root", "a verifier refuses an image that nobody has signed (%s), but whether containerd asks it is not known: containerd 1 asks none", refused)
-	} else {
-		n.addf(check, OK, "", "an image that nobody has signed is refused (%s)", refused)
-	}
-	n.bypass(s)
+	n.addf(check, Trouble, byMode, "all verifiers in %s allow %s, which nobody has signed (%s)", dir, reference, strings.Join(passed, "; "))
+	return false
 }
 
 // verifier runs one as containerd does. Whatever is not exit status 0 refuses.
-func (n *node) verifier(ctx context.Context, file string, timeout time.Duration) (allowed bool, why string) {
+func (n *node) verifier(ctx context.Context, file, reference string, timeout time.Duration) (allowed bool, said string) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	host := "localhost"
-	if len(n.Registries) > 0 {
-		host = n.Registries[0]
-	}
-	cmd := exec.CommandContext(ctx, file, "-name", n.reference(host), "-digest", "sha256:"+n.hex, "-stdin-media-type", "application/vnd.oci.descriptor.v1+json")
+	cmd := exec.CommandContext(ctx, file, "-name", reference, "-digest", "sha256:"+n.hex, "-stdin-media-type", "application/vnd.oci.descriptor.v1+json")
 	cmd.Stdin = bytes.NewReader(fmt.Appendf(nil, `{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:%s","size":1000}`, n.hex))
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout = &limited{&out, 32 << 10}
 	err := cmd.Run()
-	if err == nil {
-		return true, ""
+	said = strings.Join(strings.Fields(out.String()), " ")
+	if err != nil && said == "" {
+		said = err.Error()
 	}
-	if out.Len() > 0 {
-		return false, string(bytes.Join(bytes.Fields(out.Bytes()), []byte(" ")))
-	}
-	return false, err.Error()
+	return err == nil, said
 }
 
 // limited takes only so many bytes, and the rest without a word.

@@ -64,7 +64,11 @@ here, and, as its server says, of every other that a token covers. Exit status 1
 With --node, look for enforcement that is silently off on the node where it runs, and
 at nothing else: which hosts.toml files and image verifiers containerd asks, what goes
 past them, and whether each door refuses an image that nobody has signed. Run it there
-as root, and with --namespace where kubectl works.`,
+as root, and with --namespace where kubectl works. The image is of a repository that
+nobody has, and proves nothing about names that other rules of the policy are for:
+name a repository of each such rule with --probe.`,
+		Example: `  signet doctor
+  signet doctor --node --probe registry.example.com/team/app`,
 		Args: cobra.NoArgs,
 		RunE: a.action(func(ctx context.Context, _ []string) error {
 			e := &examination{app: a, Expiring: []expiring{}}
@@ -73,8 +77,8 @@ as root, and with --namespace where kubectl works.`,
 					return err
 				}
 			} else {
-				if len(flags.hostsDirs)+len(flags.namespaces) > 0 {
-					return usagef("--hosts-dir and --namespace go with --node")
+				if len(flags.hostsDirs)+len(flags.namespaces)+len(flags.probes) > 0 {
+					return usagef("--hosts-dir, --namespace and --probe go with --node")
 				}
 				e.folders()
 				servers := e.servers(ctx)

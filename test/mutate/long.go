@@ -41,6 +41,9 @@ func longLived() []mutation {
 
 		{off, "nodecheck/hosts.go", `path := filepath.Join(root, name); exists(path) {`, `path := filepath.Join(root, name); exists(filepath.Join(path, "hosts.toml")) {`, []string{"nodecheck.TestHosts"}, nil},
 		{off, "nodecheck/hosts.go", `	case unlike != nil:`, `	case false:`, []string{"nodecheck.TestHosts"}, nil},
+		{off, "nodecheck/hosts.go", `	case unlike != nil && !final:`, `	case false:`, []string{"nodecheck.TestProbeProvesNoMoreThanItIs"}, nil},
+		{off, "nodecheck/hosts.go", `	proven := final && !forWantOfARule(reason)`, `	proven := final`, []string{"nodecheck.TestProbeProvesNoMoreThanItIs"}, nil},
+		{off, "nodecheck/verifiers.go", `		case forWantOfARule(said):`, `		case false:`, []string{"nodecheck.TestProbesAtTheOtherDoors"}, nil},
 		{off, "nodecheck/hosts.go", `	case s.whole && cri != nil:`, `	case false:`, []string{"nodecheck.TestConfigPath"}, nil},
 		{off, "nodecheck/verifiers.go", `	if !s.whole && !known {`, `	if false {`, []string{"nodecheck.TestSettingsThatAreNotKnown"}, nil},
 	}
