@@ -48,7 +48,7 @@ func ParseImage(s string) (Image, error) {
 	rest := s
 	if name, digest, ok := strings.Cut(rest, "@"); ok {
 		if err := CheckDigest(digest); err != nil {
-			return Image{}, nameRefusal("%q: %v", clip(s), err)
+			return Image{}, nameRefusal("%q: %s", clip(s), detail(err))
 		}
 		rest, image.Digest = name, digest
 	}
@@ -56,7 +56,7 @@ func ParseImage(s string) (Image, error) {
 	if colon := strings.LastIndexByte(rest, ':'); colon > strings.LastIndexByte(rest, '/') {
 		image.Tag, rest = rest[colon+1:], rest[:colon]
 		if err := CheckTag(image.Tag); err != nil {
-			return Image{}, nameRefusal("%q: %v", clip(s), err)
+			return Image{}, nameRefusal("%q: %s", clip(s), detail(err))
 		}
 	}
 	repository, err := ParseRepository(rest)

@@ -131,6 +131,17 @@ func TestParseImageRefuses(t *testing.T) {
 	}
 }
 
+// TestNameRefusalsNameTheirClauseOnce looks at what a person reads: a refusal that wraps
+// another's must not say the same twice.
+func TestNameRefusalsNameTheirClauseOnce(t *testing.T) {
+	for _, in := range []string{"UPPER/x::", "r.io/a@sha256:abcd", "r.io/A"} {
+		_, err := tuf.ParseImage(in)
+		if err == nil || strings.Count(err.Error(), "OCI distribution spec") != 1 {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
 // A server takes canonical names only: each repository has one.
 func TestCheckRepositoryTakesOneFormOnly(t *testing.T) {
 	for _, name := range []string{"alpine", "docker.io/alpine", "index.docker.io/library/alpine", "registry-1.docker.io/library/alpine", "R.io/app", "r.io/app:1",
