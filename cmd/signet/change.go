@@ -82,7 +82,11 @@ func keyLines(file client.FileChange, ring *keyring) (lines []string) {
 		if key.Added {
 			sign = "+"
 		}
-		if key.Added && attested[id] {
+		switch {
+		case !key.Added || !attested[id]:
+		case ring.doubted[id]:
+			note += ", attestation not believed"
+		default:
 			note += ", attested"
 		}
 		told[id] = told[id] || key.Added == attested[id]

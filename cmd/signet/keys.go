@@ -36,6 +36,8 @@ type keyring struct {
 	coming     *client.ChangeKeysRequest // what --add turned out to be, once for all repositories
 	comingKeys []foundKey
 	warned     bool // of the keys that come
+
+	doubted map[string]bool // by key ID: its attestation is not believed here
 }
 
 // A foundKey is what a KEY argument turned out to be.

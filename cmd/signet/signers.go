@@ -250,6 +250,10 @@ func (r *keyring) warnOfKeys(roots *attestation.Roots, role string, keys []*tuf.
 		case tuf.RuleOf(err) == tuf.RuleNotAttested:
 			r.app.note("warning: %s: nothing proves that it was made on a YubiKey; there may be copies of it", name)
 		case err != nil:
+			if r.doubted == nil {
+				r.doubted = map[string]bool{}
+			}
+			r.doubted[key.ID()] = true
 			r.app.note("warning: %s: its attestation will not be believed: %s", name, sentence(err))
 		default:
 			if weakness := attestation.Weak(proof, key); weakness != "" {

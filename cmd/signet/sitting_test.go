@@ -232,4 +232,8 @@ func TestKeysWithoutProofAreWarnedOf(t *testing.T) {
 	if got := s.stderr.String(); !strings.Contains(got, "its attestation will not be believed") {
 		t.Errorf("got %q", got)
 	}
+	lines := keyLines(client.FileChange{Keys: []client.KeyChange{{Role: "root", Key: key, Added: true}}, Attestations: []client.AttestationChange{{KeyID: key.ID(), New: []string{"garbled"}}}}, s.ring)
+	if len(lines) != 1 || !strings.HasSuffix(lines[0], ", attestation not believed") {
+		t.Errorf("got %q", lines)
+	}
 }
