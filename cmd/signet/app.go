@@ -37,7 +37,8 @@ type app struct {
 
 	secrets secretOptions
 
-	started bool // the command line meant something
+	started bool            // the command line meant something
+	told    map[string]bool // errors and hints that were reported: each is once
 	sitting sitting
 	facts   map[string]*serverFacts // by address, of the servers that were asked
 	sharing bool                    // all publishers of this run use one client

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -39,6 +40,34 @@ func (e *advised) Unwrap() error { return e.error }
 
 func advise(err error, format string, args ...any) error {
 	return &advised{err, fmt.Sprintf(format, args...)}
+}
+
+// An imageError is about an image that was asked about, so that its hint can name it.
+type imageError struct {
+	error
+	image  string // REPO:TAG, as it would be signed
+	policy bool   // that a policy decided on
+}
+
+func (e *imageError) Unwrap() error { return e.error }
+
+// ofImage makes err one about the image of a decision.
+func ofImage(d *client.Decision, err error) error {
+	image, parseErr := tuf.ParseImage(d.Image)
+	if parseErr != nil || image.Tag == "" {
+		return err
+	}
+	return each(err, func(err error) error {
+		return &imageError{err, tuf.TagPath(image.Repository, image.Tag), d.Policy != nil}
+	})
+}
+
+// each wraps every one of joined errors, so that each keeps its own line.
+func each(err error, wrap func(error) error) (all error) {
+	for _, err := range flatten(err) {
+		all = errors.Join(all, wrap(err))
+	}
+	return all
 }
 
 // exitCode tells the exit status for err. What cannot mean anything comes first,
@@ -91,7 +120,10 @@ type problem struct {
 // done. In JSON mode it is one object a line, on stderr too, so that stdout holds
 // results only.
 func (a *app) report(err error) {
-	seen := map[string]bool{}
+	if a.told == nil {
+		a.told = map[string]bool{}
+	}
+	seen := a.told
 	for _, err := range flatten(err) {
 		err = a.explainCA(err)
 		p := problem{Error: sentence(err), Rule: tuf.RuleOf(err), Hint: hint(err), Exit: exitCode(err)}

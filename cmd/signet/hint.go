@@ -35,6 +35,8 @@ func hint(err error) string {
 		return "nothing of it is used; find out who changed what the registry holds, and push it anew from where it was signed"
 	case errors.Is(err, client.ErrRetired):
 		return "ask those who start it again for their root keys; signet trust forget REPO then gives up what this machine remembers"
+	case errors.Is(err, fs.ErrNotExist):
+		return "look at the name of the file, and at the folder that this runs in"
 	case errors.Is(err, fs.ErrExist):
 		return "choose another name, or move that file away"
 	case errors.Is(err, syscall.ENOSPC):
@@ -67,18 +69,25 @@ func hintRefused(err error) string {
 	if refusal.Clause == client.ClauseProposals {
 		return "do not sign it; ask who proposed it, by another way than this server or file"
 	}
+	image, unsigned := "IMAGE", ""
+	if about, ok := errors.AsType[*imageError](err); ok {
+		image, unsigned = about.image, "; where nobody signs it, a policy can let it run, by an exemption of its digest or a rule of mode warn: signet verify --policy FILE, docs/policy.md"
+		if about.policy {
+			unsigned = "; where nobody signs it, the policy can let it run, by an exemption of its digest or a rule of mode warn: docs/policy.md"
+		}
+	}
 	switch refusal.Rule {
 	case tuf.RuleAnchor:
 		if refusal.Role == tuf.RoleRoot {
 			return "either the pinned key is not the publisher's (signet trust list shows what is pinned here; compare it with what signet init printed), or somebody shows a forged repository"
 		}
-		return "say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL; a new repository of your own starts with signet init"
+		return "say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL; a new repository of your own starts with signet init" + unsigned
 	case tuf.RuleAbsent:
-		return "do not run it; if it is yours, sign it: signet sign IMAGE; signet list " + orName(refusal.Repository) + " shows what is signed"
+		return "do not run it; if it is yours, sign it: signet sign " + image + "; signet list " + orName(refusal.Repository) + " shows what is signed"
 	case tuf.RuleDigest:
 		return "run what the tag means, which signet verify prints for the tag alone, or have this digest signed"
 	case tuf.RuleVoice:
-		return fmt.Sprintf("do not run it before %s has looked at it and signed it too: signet sign IMAGE --as %s; signet trust list shows whose word is required here, and signet signer list %s who the signers are", word(refusal.Role), word(refusal.Role), orName(refusal.Repository))
+		return fmt.Sprintf("do not run it before %s has looked at it and signed it too: signet sign %s --as %s; signet trust list shows whose word is required here, and signet signer list %s who the signers are", word(refusal.Role), image, word(refusal.Role), orName(refusal.Repository))
 	case tuf.RuleCompare:
 		return "the registry's tag was moved without being signed; pull the signed digest, and find out who moved the tag"
 	case tuf.RuleRollback:

@@ -90,6 +90,14 @@ func (a *app) judge(p *policy.Policy, verifier policy.Verifier, flags policyFlag
 // judged answers for one image of verify's, by the policy.
 func (a *app) judged(ctx context.Context, image tuf.Image, flags verifyFlags) (*client.Decision, error) {
 	decision, err := flags.judge.Decide(ctx, policy.Question{Image: image.String()})
+	if rule := decision.Policy.Rule; rule != "" {
+		err = each(err, func(err error) error {
+			if strings.Contains(err.Error(), "(policy: ") { // of which one says so itself
+				return err
+			}
+			return fmt.Errorf("%w (policy rule %s)", err, rule)
+		})
+	}
 	if err != nil || !flags.compare || !decision.Trusted {
 		return decision, err
 	}

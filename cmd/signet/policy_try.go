@@ -49,6 +49,7 @@ it is refused), 2 usage, or POLICY is none.`,
 		var refused error
 		for _, arg := range args[1:] {
 			decision, err := engine.Decide(ctx, policy.Question{Image: arg})
+			err = ofImage(decision, err)
 			refused = errors.Join(refused, err)
 			if err := a.printRuled(decision, decision, "", "", err); err != nil {
 				return errors.Join(refused, err)

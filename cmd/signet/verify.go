@@ -168,6 +168,7 @@ func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefil
 	err = a.decideAll(ctx, verifier, asks, subjects, flags, func(s *subject, answer *answer) error {
 		answers = append(answers, answer)
 		refused = errors.Join(refused, answer.err)
+		a.report(answer.err) // in its place among what is trusted
 		a.debug("%s: looked at %s in %s", answer.decision.Image, versions(answer.decision.Versions), answer.took.Round(time.Millisecond))
 		if flags.quiet || flags.files.toStdout() {
 			return nil

@@ -122,6 +122,9 @@ func (a *app) readFile(path string, options imagefile.Options) (*imagefile.File,
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
+	if path == "-" && len(bytes.TrimSpace(data)) == 0 {
+		return nil, advise(errors.New("standard input is empty: nothing was checked"), "the command before it may have failed: look at what it said")
+	}
 	return imagefile.Read(name, data, options)
 }
 
@@ -187,6 +190,7 @@ func (s *subject) answer(told *answer) *answer {
 		told = &answer{&decision, told.err, told.took}
 	}
 	if told.err != nil {
+		told.err = ofImage(told.decision, told.err)
 		told.decision.Hint = hint(told.err)
 		if s.place != nil {
 			told.err = fmt.Errorf("%s: %w", s.place, told.err)
@@ -213,20 +217,21 @@ func (a *app) pinFiles(files []*imagefile.File, paths []string, subjects []*subj
 		for n, s := range subjects {
 			if s.place != nil && s.place.file == file {
 				if digests[s.place.index] = answers[n].decision.Digest; digests[s.place.index] == "" { // a policy let it pass
-					return fmt.Errorf("%s: no digest of %s is trusted, so no file was written", s.place, s.image)
+					return advise(fmt.Errorf("%s: no digest of %s is trusted, so no file was written", s.place, s.image),
+						"have it signed, or leave --pin away: the policy lets it run by its name alone")
 				}
 			}
 		}
 		var err error
 		if pinned[i], err = file.Pin(digests); err != nil {
-			return err
+			return advise(fmt.Errorf("no file was written: %w", err), "write the reference out there, or leave --pin away: it is verified all the same")
 		}
 	}
 	for i, file := range files {
 		if paths[i] == "-" {
 			continue
 		}
-		if _, err := unchanged(paths[i], file, pinned[i]); err != nil {
+		if _, _, err := unchanged(paths[i], file, pinned[i]); err != nil {
 			return fmt.Errorf("no file was written: %w", err)
 		}
 	}
@@ -237,10 +242,15 @@ func (a *app) pinFiles(files []*imagefile.File, paths []string, subjects []*subj
 			}
 			continue
 		}
-		if err := replaceFile(paths[i], file, pinned[i]); err != nil {
+		written, err := replaceFile(paths[i], file, pinned[i])
+		switch {
+		case err != nil:
 			return fmt.Errorf("pin %s: %w", paths[i], err)
+		case written:
+			a.note("%s is pinned", paths[i])
+		default:
+			a.note("%s was pinned already", paths[i])
 		}
-		a.note("%s is pinned", paths[i])
 	}
 	return nil
 }
@@ -253,40 +263,41 @@ func (a *app) rawStdout() io.Writer {
 	return a.stdout
 }
 
-// unchanged tells where a file is, through links, if it still holds what was read or
+// unchanged tells where a file is, through links, and what it holds, if that is what was read or
 // already what is to be written: verifying takes a while, and somebody may be at work
 // in it.
-func unchanged(path string, file *imagefile.File, pinned []byte) (target string, err error) {
+func unchanged(path string, file *imagefile.File, pinned []byte) (target string, now []byte, err error) {
 	target, err = filepath.EvalSymlinks(path)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	info, err := os.Lstat(target)
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s is no file that can be written to; give its content to -f -", path)
 	}
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	now, err := os.ReadFile(target)
+	now, err = os.ReadFile(target)
 	switch {
 	case err != nil:
-		return "", err
+		return "", nil, err
 	case !bytes.Equal(now, file.Bytes()) && !bytes.Equal(now, pinned):
-		return "", advise(fmt.Errorf("%s was changed by somebody else since it was read", path), "look at it, and run this again")
+		return "", nil, advise(fmt.Errorf("%s was changed by somebody else since it was read", path), "look at it, and run this again")
 	}
-	return target, nil
+	return target, now, nil
 }
 
-// replaceFile replaces a file that is unchanged, and leaves its mode.
-func replaceFile(path string, file *imagefile.File, data []byte) error {
-	target, err := unchanged(path, file, data)
-	if err != nil {
-		return err
+// replaceFile replaces a file that is unchanged, and leaves its mode. One that holds
+// data already is left as it is.
+func replaceFile(path string, file *imagefile.File, data []byte) (written bool, err error) {
+	target, now, err := unchanged(path, file, data)
+	if err != nil || bytes.Equal(now, data) {
+		return false, err
 	}
 	info, err := os.Stat(target)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return program.WriteFile(target, data, info.Mode().Perm())
+	return true, program.WriteFile(target, data, info.Mode().Perm())
 }
