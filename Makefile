@@ -32,7 +32,8 @@ yubikey: packages-demo ## plug in virtual YubiKeys, in the foreground: make yubi
 	@$(BIN)/virtual-yubikey $(if $(ARGS),$(ARGS),--serial 12345678)
 
 registry: packages-demo ## run an OCI registry at localhost:5000, in the foreground, with its images in ./registry-data
-	docker-registry serve deploy/registry.yml
+	@docker-registry serve deploy/registry.yml || { status=$$?; echo >&2 "make registry: it ended. If its address is in use, something listens there, perhaps a registry from before (ss -ltnp names it): \
+	use that one, stop it, or take another port: REGISTRY_HTTP_ADDR=127.0.0.1:5001 make registry"; exit $$status; }
 
 bench: packages-demo ## measure ourselves beside the floors; prints "bench <row> <figure> bar <bar> ok|short"
 	@$(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/... ./test/bench github.com/google/go-containerregistry/cmd/crane

@@ -218,6 +218,8 @@ func (d *demo) farewell() {
 Read next:
   README.md           the same with a server and a YubiKey of your own, in nine lines
   SECURITY.md         every attack, what it gains at most, and the test that shows it
+  docs/deploy.md      the doors that refuse what is not signed: containerd, Kubernetes, CI
+  docs/guard.md       the gate behind them, to try on one machine first
   docs/operating.md   running the server and the signer for real
 `)
 }
