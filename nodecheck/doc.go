@@ -6,6 +6,7 @@
 //	hosts.toml: who resolves tags                   hosts.go
 //	image verifier plugins, and who goes past them  verifiers.go
 //	Kubernetes' admission                           kubernetes.go
+//	what is asked about, and what an answer proves  probe.go
 //
 // What it knows of containerd is that of 1.6 to 2.2.
 package nodecheck

@@ -240,8 +240,12 @@ func (n *node) resolve(ctx context.Context, check, file string, hosts []host, re
 	case open && down != nil:
 		n.addf(check, Trouble, "look why it does not answer; where all is to be enforced, "+resolveToo, "%v: the registry, %s, says what a tag means", down, last.url)
 	case open:
+		why := ""
+		if unlike != nil {
+			why = fmt.Sprintf(" (%v)", unlike)
+		}
 		n.addf(check, Trouble, byMode+"; then "+resolveToo,
-			"nobody in %s refuses %s, which nobody has signed, and it lets the registry, %s, say what a tag means when the gate does not", file, reference, last.url)
+			"nobody in %s refuses %s, which nobody has signed, and it lets the registry, %s, say what a tag means when the gate does not%s", file, reference, last.url, why)
 	case down != nil && final: // which, once it is up, may be no gate
 		n.addf(check, Warning, "start it, and run this again", "%v, and is asked ahead of the gate", down)
 	case unlike != nil && !final:

@@ -67,7 +67,7 @@ func (n *node) unproven(check, reference, reason string) {
 
 // What to do about an image that passes, by why it may.
 const (
-	byMode = "a rule of mode warn or audit, or an exemption, lets unsigned images pass (signet policy explain names it): to refuse them, give the rule the mode enforce, and take the exemption out"
+	byMode = "a rule of mode warn or audit, or an exemption, lets unsigned images pass (signet policy explain names the rule): to refuse them, give the rule the mode enforce, and take the exemption out"
 
-	resolveToo = "write it anew without --resolve, or add  capabilities = [\"pull\"]  ahead of the first [host]; not while a rule of mode warn or audit, or an exemption, is to let unsigned images pass: their pulls would fail"
+	resolveToo = "write hosts.toml anew without --resolve, or add  capabilities = [\"pull\"]  ahead of the first [host]; not while a rule of mode warn or audit, or an exemption, is to let unsigned images pass: their pulls would fail"
 )
