@@ -91,11 +91,28 @@ func (v verifier) run(ctx context.Context, args []string, stdin io.Reader, stdou
 	configErr := v.load()
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(v.timeout))
 	defer cancel()
+	var own *guard.Gate
+	defer func() {
+		if own != nil {
+			last, cancel := context.WithTimeout(context.Background(), lastFor/2) // containerd waits
+			defer cancel()
+			_ = own.Flush(last) // the answer stands, in the log or not
+		}
+	}()
 	return containerd.Plugin(ctx, args, stdin, stdout, func() (containerd.Answerer, error) {
 		if configErr != nil {
 			return nil, configErr
 		}
-		return v.answerer(ctx)
+		if v.gate != "" {
+			transport, err := v.transport()
+			if err != nil {
+				return nil, err
+			}
+			return guard.NewRemote(v.gate, transport)
+		}
+		var err error
+		own, err = v.alone(ctx)
+		return own, err
 	})
 }
 
@@ -138,15 +155,8 @@ func defaultConfig() string {
 	return ""
 }
 
-// answerer returns the gate that decides: one elsewhere, or one for this question.
-func (v *verifier) answerer(ctx context.Context) (containerd.Answerer, error) {
-	if v.gate != "" {
-		transport, err := v.transport()
-		if err != nil {
-			return nil, err
-		}
-		return guard.NewRemote(v.gate, transport)
-	}
+// alone returns a gate for this question.
+func (v *verifier) alone(ctx context.Context) (*guard.Gate, error) {
 	log := program.Logger(v.stderr, "warn", "text")
 	g := guard.New(guard.Config{Decisions: v.stderr, Log: log, Timeout: time.Duration(v.timeout)})
 	verifier := client.New(client.Config{StateDir: v.state, UserAgent: "signet-guard"})
