@@ -24,7 +24,7 @@ type Decision struct {
 	Reason     string           `json:"reason,omitempty"`    // when not trusted: why, in one line
 	Hint       string           `json:"hint,omitempty"`      // for whoever prints it; never set here
 	Versions   map[string]int64 `json:"versions,omitempty"`  // of every role that was read
-	Expires    *time.Time       `json:"expires,omitempty"`   // until when the answer holds: the earliest expiry of what was read, attestations that are demanded among it
+	Expires    *time.Time       `json:"expires,omitempty"`   // until when the answer holds: the earliest expiry of what was read, and of the attestations that are demanded
 	Offline    bool             `json:"offline"`             // answered from local state alone
 	From       string           `json:"from,omitempty"`      // the folder that it was answered from
 	Stale      Duration         `json:"stale,omitempty"`     // how long ago timestamp or snapshot expired, where the anchor's MaxStale lets that pass

@@ -135,14 +135,7 @@ func (w *Watcher) Verify(ctx context.Context, image tuf.Image, options Options) 
 		return w.verifyHeld(image, options)
 	}
 	w.count.questions.Add(1)
-	var e *watched
-	err := checkImage(image)
-	if err == nil {
-		var anchor *Anchor
-		if anchor, err = w.client.anchor(image.Repository, options); err == nil {
-			e, err = w.entry(image.Repository, anchor)
-		}
-	}
+	e, err := w.about(image, options, w.entry)
 	if err != nil {
 		return refused(image, options, err)
 	}
@@ -161,14 +154,10 @@ func (w *Watcher) Verify(ctx context.Context, image tuf.Image, options Options) 
 // verifyHeld is Verify for Options.Held. What it does not answer was not asked: that
 // is counted when it is asked to the end.
 func (w *Watcher) verifyHeld(image tuf.Image, options Options) (*Decision, error) {
-	var e *watched
-	err := checkImage(image)
-	if err == nil {
-		var anchor *Anchor
-		if anchor, err = w.client.anchor(image.Repository, options); err == nil {
-			e, _, err = w.find(image.Repository, anchor)
-		}
-	}
+	e, err := w.about(image, options, func(repository string, anchor *Anchor) (*watched, error) {
+		e, _, err := w.find(repository, anchor)
+		return e, err
+	})
 	if err != nil {
 		return refused(image, options, err)
 	}
@@ -181,6 +170,19 @@ func (w *Watcher) verifyHeld(image tuf.Image, options Options) (*Decision, error
 		}
 	}
 	return refused(image, options, ErrNotHeld)
+}
+
+// about returns what get has of the repository that a question is about, under its
+// anchor.
+func (w *Watcher) about(image tuf.Image, options Options, get func(repository string, anchor *Anchor) (*watched, error)) (*watched, error) {
+	if err := checkImage(image); err != nil {
+		return nil, err
+	}
+	anchor, err := w.client.anchor(image.Repository, options)
+	if err != nil {
+		return nil, err
+	}
+	return get(image.Repository, anchor)
 }
 
 // asked notes that somebody asks about e, now.
