@@ -95,7 +95,7 @@ func (g *Gate) Use(decider Decider, name string) {
 
 // Keep says that a newer policy cannot be used, and why: the one from before stays.
 func (g *Gate) Keep(err error) {
-	why := oneLine(err)
+	why := oneLine(err.Error())
 	g.trouble.Store(&why)
 	g.metrics.reloads.WithLabelValues("failed").Inc()
 	g.metrics.policyStale.Set(1)
@@ -105,7 +105,7 @@ func (g *Gate) Keep(err error) {
 // Drop takes the policy away, and says why: everything is refused until there is
 // another one.
 func (g *Gate) Drop(err error) {
-	why := oneLine(err)
+	why := oneLine(err.Error())
 	g.trouble.Store(&why)
 	g.decider.Store(nil)
 	g.metrics.reloads.WithLabelValues("failed").Inc()

@@ -53,7 +53,7 @@ func (g *Gate) Health(checks ...Check) http.Handler {
 			if state == OK && text == "" {
 				text = "ok"
 			}
-			parts[c.Part] = clean(text)
+			parts[c.Part] = oneLine(text)
 			worst = max(worst, state)
 		}
 		status, word := http.StatusOK, "ok"

@@ -137,8 +137,8 @@ func (l *decisionLog) entry(now time.Time, asker Asker) *Entry {
 // maxText bounds what the log quotes of anybody.
 const maxText = 1024
 
-// oneLine is an error of several lines in one.
-func oneLine(err error) string { return clean(strings.ReplaceAll(err.Error(), "\n", "; ")) }
+// oneLine is a text of several lines in one.
+func oneLine(s string) string { return clean(strings.ReplaceAll(s, "\n", "; ")) }
 
 // clean makes a text of somebody else's one short line of printable characters.
 func clean(s string) string {

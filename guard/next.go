@@ -24,39 +24,25 @@ func Next(image string, d *client.Decision, err error) string {
 	case !isRefusal:
 		return "try again; if it stays so, ask whoever runs signet-guard, who finds this decision in its log"
 	}
-	if text, ok := hint(refusal.Rule); ok {
+	if text, ok := hints[refusal.Rule]; ok {
 		return strings.NewReplacer("IMAGE", image, "TAGGED", tagged(image)).Replace(text)
 	}
 	return "do not run it; what the trust server says is not what was signed: ask its operator"
 }
 
-// hint is by rule. Those about the repository itself are for its operator.
-func hint(rule tuf.Rule) (text string, ok bool) {
-	switch rule {
-	case tuf.RuleAbsent:
-		return "correct the tag or, if the image is yours, sign it: signet sign IMAGE", true
-	case tuf.RuleDigest:
-		return "name the digest that was signed (signet verify TAGGED prints it), or have this one signed", true
-	case tuf.RuleVoice:
-		return "the policy demands another signer's word: ask for it, who runs signet sign IMAGE --as NAME", true
-	case tuf.RuleAnchor:
-		return "nobody is trusted for this name: use an image from a repository that the policy names, or ask whoever keeps the policy", true
-	case tuf.RulePolicy:
-		return "no rule of the policy is for this name: use an image from a repository that it names, or ask whoever keeps the policy", true
-	case tuf.RuleCurrent:
-		return "the tag means a newer digest: name the tag without the digest, or that newer one", true
-	case tuf.RuleAge:
-		return "the policy takes newer word only: have it signed again, signet sign IMAGE; if a server did not answer for long, ask its operator", true
-	case tuf.RulePin:
-		return "ask whoever runs this cluster to register signet's mutating webhook for it", true
-	case tuf.RulePlatform:
-		return "build and sign the image for the platform that is named", true
-	case tuf.RuleName:
-		return "correct the image's name", true
-	case tuf.RuleRepository:
-		return "the metadata is another repository's: ask the operator of the trust server", true
-	}
-	return "", false
+// hints are by rule. Those about the repository itself are for its operator.
+var hints = map[tuf.Rule]string{
+	tuf.RuleAbsent:     "correct the tag or, if the image is yours, sign it: signet sign IMAGE",
+	tuf.RuleDigest:     "name the digest that was signed (signet verify TAGGED prints it), or have this one signed",
+	tuf.RuleVoice:      "the policy demands another signer's word: ask for it, who runs signet sign IMAGE --as NAME",
+	tuf.RuleAnchor:     "nobody is trusted for this name: use an image from a repository that the policy names, or ask whoever keeps the policy",
+	tuf.RulePolicy:     "no rule of the policy is for this name: use an image from a repository that it names, or ask whoever keeps the policy",
+	tuf.RuleCurrent:    "the tag means a newer digest: name the tag without the digest, or that newer one",
+	tuf.RuleAge:        "the policy takes newer word only: have it signed again, signet sign IMAGE; if a server did not answer for long, ask its operator",
+	tuf.RulePin:        "ask whoever runs this cluster to register signet's mutating webhook for it",
+	tuf.RulePlatform:   "build and sign the image for the platform that is named",
+	tuf.RuleName:       "correct the image's name",
+	tuf.RuleRepository: "the metadata is another repository's: ask the operator of the trust server",
 }
 
 // tagged is an image without its digest.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,16 +80,13 @@ func (c *serversCheck) check() (guard.State, string) {
 		c.answered, c.good = answered, now
 	}
 	if silent := now.Sub(c.good); silent >= c.most {
-		return guard.Degraded, fmt.Sprintf("no trust server has answered for %s: of %d repositories, none can be refreshed: %s", silent.Round(time.Second), s.Repositories, inOneLine(s.Trouble))
+		return guard.Degraded, fmt.Sprintf("no trust server has answered for %s: of %d repositories, none can be refreshed: %v", silent.Round(time.Second), s.Repositories, s.Trouble)
 	}
 	if s.Failing > 0 {
-		return guard.OK, fmt.Sprintf("%d of %d repositories could not be refreshed the last time: %s", s.Failing, s.Repositories, inOneLine(s.Trouble))
+		return guard.OK, fmt.Sprintf("%d of %d repositories could not be refreshed the last time: %v", s.Failing, s.Repositories, s.Trouble)
 	}
 	return guard.OK, ""
 }
-
-// inOneLine is the trouble with several servers in one line.
-func inOneLine(err error) string { return strings.ReplaceAll(fmt.Sprint(err), "\n", "; ") }
 
 // A watchCollector shows a watcher's figures as metrics, taken at each scrape.
 type watchCollector struct {
