@@ -118,8 +118,8 @@ func listedFor(delegator *tuf.Targets, role string) int {
 	return len(d.SuccinctRoles.KeyIDs)
 }
 
-// all checks the keys of a role, and returns until when all of their attestations hold. A refusal is like at, which says where the keys
-// are listed.
+// all checks the keys of a role, and returns until when all of their attestations
+// hold. A refusal is like at, which says where the keys are listed.
 func (d *Demand) all(at tuf.Refusal, role string, listed int, keys tuf.RoleKeys, attestations map[string][]string, now time.Time) (until time.Time, err error) {
 	roots, err := d.roots()
 	if err != nil {

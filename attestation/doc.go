@@ -5,7 +5,7 @@
 //
 //	roots, err := attestation.Yubico().With(more)      // Yubico's and one's own
 //	proof, err := roots.Check(key, chain, time.Now())  // serial, firmware, policies
-//	until, err := demand.Root(repository, root, time.Now())    // every key of root and targets
+//	until, err := demand.Root(repository, root, time.Now()) // every key of root and targets
 //
 // A chain is PEM, leaf first: the certificate by which the stick vouches for the
 // key in a slot, then the one of the key that it vouches with (slot f9), then, if

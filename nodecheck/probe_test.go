@@ -32,6 +32,11 @@ func gate(t *testing.T, lines map[string]string) string {
 	return s.URL
 }
 
+// resolving is a host of hosts.toml that may say what tags mean.
+func resolving(url string) string {
+	return fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", url)
+}
+
 const (
 	noRuleLine = "300 signet: r.example.com/signet-doctor/never-signed: no rule of policy.yaml fits r.example.com/signet-doctor/never-signed:probe-1 (policy: rules)"
 	unsigned   = "300 signet: r.example.com/team/app: targets version 5: nothing is signed under it (TUF §5.6.7)"
@@ -64,7 +69,7 @@ func TestProbeProvesNoMoreThanItIs(t *testing.T) {
 		{"probed as one that no rule fits either", closed, map[string]string{"team/app": noRuleLine}, []string{"r.example.com/team/app"}, []Status{Warning}, "no rule of policy.yaml fits", "--probe r.example.com/REPOSITORY"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := write(t, map[string]string{"r.example.com/hosts.toml": c.head + fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", gate(t, c.lines))})
+			dir := write(t, map[string]string{"r.example.com/hosts.toml": c.head + resolving(gate(t, c.lines))})
 			found, err := Check(t.Context(), Config{File: filepath.Join(dir, "none.toml"), HostsDirs: []string{dir}, Probes: c.probes})
 			if err != nil {
 				t.Fatal(err)
@@ -93,7 +98,7 @@ func TestProbeProvesNoMoreThanItIs(t *testing.T) {
 // rule that audits, an unsigned image is pulled by it alone.
 func TestResolveIsNotTakenFromAnAuditingGate(t *testing.T) {
 	for name, line := range map[string]string{"let through": letPass, "refused": unsigned, "no rule": noRuleLine} {
-		dir := write(t, map[string]string{"r.example.com/hosts.toml": "server = \"https://r.example.com\"\n" + fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", gate(t, map[string]string{"signet-doctor/never-signed": line}))})
+		dir := write(t, map[string]string{"r.example.com/hosts.toml": "server = \"https://r.example.com\"\n" + resolving(gate(t, map[string]string{"signet-doctor/never-signed": line}))})
 		found, err := Check(t.Context(), Config{File: filepath.Join(dir, "none.toml"), HostsDirs: []string{dir}})
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +114,7 @@ func TestResolveIsNotTakenFromAnAuditingGate(t *testing.T) {
 // TestProbeOfARegistryWithoutAFile takes a probe as a word that its registry is to be
 // enforced.
 func TestProbeOfARegistryWithoutAFile(t *testing.T) {
-	dir := write(t, map[string]string{"r.example.com/hosts.toml": "server = \"https://r.example.com\"\ncapabilities = [\"pull\"]\n[host.\"http://localhost:1\"]\n  capabilities = [\"pull\", \"resolve\"]\n"})
+	dir := write(t, map[string]string{"r.example.com/hosts.toml": "server = \"https://r.example.com\"\ncapabilities = [\"pull\"]\n" + resolving("http://localhost:1")})
 	found := statuses(t, Config{File: filepath.Join(dir, "none.toml"), HostsDirs: []string{dir}, Probes: []string{"other.example.com/team/app"}})
 	if f := found["hosts.toml for other.example.com"]; f.Status != Trouble {
 		t.Errorf("got %+v", found)

@@ -263,9 +263,9 @@ func (a *app) rawStdout() io.Writer {
 	return a.stdout
 }
 
-// unchanged tells where a file is, through links, and what it holds, if that is what was read or
-// already what is to be written: verifying takes a while, and somebody may be at work
-// in it.
+// unchanged tells where a file is, through links, and what it holds, if that is what
+// was read or already what is to be written: verifying takes a while, and somebody may
+// be at work in it.
 func unchanged(path string, file *imagefile.File, pinned []byte) (target string, now []byte, err error) {
 	target, err = filepath.EvalSymlinks(path)
 	if err != nil {
