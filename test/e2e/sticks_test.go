@@ -233,5 +233,9 @@ func scdaemonCommand(ts *testscript.TestScript, s *scene, args []string) error {
 // while it has somebody to talk to.
 func (s *scene) endScdaemon() error {
 	_, err := io.WriteString(s.sticks.scdaemon, "KILLSCD\nBYE\n")
-	return errors.Join(err, s.sticks.scdaemon.Close(), s.stop("scdaemon", syscall.SIGTERM))
+	closing := s.sticks.scdaemon.Close()
+	if errors.Is(closing, os.ErrClosed) { // it ended first, and its end was seen
+		closing = nil
+	}
+	return errors.Join(err, closing, s.stop("scdaemon", syscall.SIGTERM))
 }

@@ -247,6 +247,12 @@ func (a *answers) wrap(next http.Handler) http.Handler {
 			w.Header().Set("Location", "https://elsewhere.example/")
 			w.WriteHeader(http.StatusFound)
 		case "not modified":
+			// To whoever asks for news alone, this is the lie that freezes every client until
+			// the timestamp expires (SECURITY.md): no fault that one could see through.
+			if r.Header.Get("If-None-Match") != "" {
+				next.ServeHTTP(w, r)
+				return
+			}
 			w.WriteHeader(http.StatusNotModified)
 		case "silent":
 			<-r.Context().Done()
