@@ -279,7 +279,8 @@ func (a *answers) replay(w http.ResponseWriter, r *http.Request, next http.Handl
 	next.ServeHTTP(w, r)
 }
 
-// record remembers what is served now, to be replayed later.
+// record remembers the timestamps that are served now, to be replayed once all who ask
+// have seen newer ones.
 func (a *answers) record(s *scene) {
 	old := map[string][]byte{}
 	for _, p := range s.people {
