@@ -84,18 +84,26 @@ func New(config Config) *Door {
 // Open returns the door as a gate serves it.
 func (d *Door) Open() guard.Door {
 	return guard.Door{Name: "kubernetes", Paths: []string{"/kubernetes/"}, Handler: d.Handler(), MaxBody: maxReview,
-		BreakGlass: []string{doorMutate, doorValidate, doorImageReview}}
+		BreakGlass: []string{doorMutate, doorValidate, doorImageReview},
+		Refuse: func(w http.ResponseWriter, r *http.Request, status int, reason string) {
+			if r.URL.Path == providerPath {
+				refuseProvider(w, r, status, reason)
+				return
+			}
+			guard.RefuseJSON(w, r, status, reason)
+		}}
 }
 
 // Handler serves all of the door's addresses.
 func (d *Door) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/kubernetes/mutate", d.serve(maxReview, d.config.Timeout, d.mutate))
-	mux.Handle("/kubernetes/validate", d.serve(maxReview, d.config.Timeout, d.validate))
-	mux.Handle("/kubernetes/imagereview", d.serve(maxQuestion, d.config.Timeout, d.imageReview))
-	mux.Handle("/kubernetes/provider", d.serve(maxQuestion, d.config.ProviderTimeout, d.provide))
+	mux.Handle("/kubernetes/mutate", d.serve(maxReview, d.config.Timeout, d.mutate, refuseText))
+	mux.Handle("/kubernetes/validate", d.serve(maxReview, d.config.Timeout, d.validate, refuseText))
+	mux.Handle("/kubernetes/imagereview", d.serve(maxQuestion, d.config.Timeout, d.imageReview, refuseText))
+	mux.Handle(providerPath, d.serve(maxQuestion, d.config.ProviderTimeout, d.provide, refuseProvider))
 	mux.HandleFunc("/kubernetes/", func(w http.ResponseWriter, r *http.Request) {
-		guard.RefuseJSON(w, r, http.StatusNotFound, "nothing is asked here; ask at /kubernetes/mutate, validate, imagereview or provider")
+		// A Provider with a slip in its url lands here, and reads the body only.
+		refuseProvider(w, r, http.StatusNotFound, "nothing is asked here; ask at /kubernetes/mutate, validate, imagereview or provider")
 	})
 	return mux
 }
@@ -114,13 +122,21 @@ type badRequest struct {
 	error
 }
 
-// serve reads a JSON body, and writes the answer to it as JSON.
-func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Context, who string, body map[string]any) (any, error)) http.Handler {
+// refuseText tells an API server, which goes by the status, that it gets no answer.
+func refuseText(w http.ResponseWriter, _ *http.Request, status int, reason string) {
+	http.Error(w, "signet: "+reason, status)
+}
+
+// serve reads a JSON body, and writes the answer to it as JSON. What cannot be
+// answered is left to refuse.
+func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Context, who string, body map[string]any) (any, error),
+	refuse func(w http.ResponseWriter, r *http.Request, status int, reason string),
+) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if trouble := recover(); trouble != nil {
 				d.panicked(r.Context(), trouble)
-				http.Error(w, "signet: the question could not be answered", http.StatusInternalServerError)
+				refuse(w, r, http.StatusInternalServerError, "the question could not be answered")
 			}
 		}()
 		response, err := func() (any, error) {
@@ -146,7 +162,7 @@ func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Co
 				w.Header().Set("Allow", http.MethodPost)
 			}
 			d.config.Log.WarnContext(r.Context(), "question that cannot be read", "path", r.URL.Path, "peer", r.RemoteAddr, "error", err)
-			http.Error(w, "signet: "+err.Error(), status)
+			refuse(w, r, status, err.Error())
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")

@@ -2,14 +2,18 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 
 	"github.com/signet-trust/signet/guard"
 )
 
-// providerAPI is Gatekeeper's external data.
-const providerAPI = "externaldata.gatekeeper.sh/v1beta1"
+const (
+	// providerAPI is Gatekeeper's external data.
+	providerAPI  = "externaldata.gatekeeper.sh/v1beta1"
+	providerPath = "/kubernetes/provider"
+)
 
 // A providerResponse is ProviderResponse.
 type providerResponse struct {
@@ -22,6 +26,8 @@ type providerBody struct {
 	// Idempotent is demanded for mutation: the answer to a pinned image is itself.
 	Idempotent bool           `json:"idempotent"`
 	Items      []providerItem `json:"items"`
+	// SystemError says why there are no items.
+	SystemError string `json:"systemError,omitempty"`
 }
 
 // A providerItem answers one key: the value, or an error.
@@ -77,4 +83,14 @@ func provided(key string, r ruling) providerItem {
 		return providerItem{Key: key, Error: fmt.Sprintf("%s; next: %s", why(r), next(r, key))}
 	}
 	return providerItem{Key: key, Value: value}
+}
+
+// refuseProvider tells Gatekeeper that its question gets no answer. It does not look
+// at the status: any JSON without a systemError is to it a response that has no items
+// and no errors, in which a constraint that looks for errors finds none.
+func refuseProvider(w http.ResponseWriter, _ *http.Request, status int, reason string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(&providerResponse{APIVersion: providerAPI, Kind: "ProviderResponse", // whoever asked has gone
+		Response: providerBody{Items: []providerItem{}, SystemError: "signet: " + reason}})
 }
