@@ -55,7 +55,7 @@ test: packages lint ## every test, race detector on, and a short slice of fuzzin
 test-yubikey: packages ## programs of others on the virtual YubiKey, and piv-go's own tests; prints a table
 	@scripts/test-yubikey
 
-test-deploy: ## the doors on a real kube-apiserver and containerd 2, which are built once (minutes): make test-deploy ARGS=-v
+test-deploy: ## the doors on a real kube-apiserver, Gatekeeper and containerd 2, which are built once (minutes): make test-deploy ARGS=-v
 	@scripts/test-deploy $(ARGS)
 
 fuzz: packages ## every fuzz test for a minute each: make fuzz TIME=10m (KEEP=1 keeps inputs under testdata/fuzz)

@@ -166,17 +166,28 @@ func (c *cluster) refused(t testing.TB, stdin string, args []string, reasons ...
 func (c *cluster) register(t testing.TB, address string, ca []byte) {
 	t.Helper()
 	for _, document := range documents(t, "webhooks.yaml") {
-		for _, hook := range document["webhooks"].([]any) {
-			client := hook.(map[string]any)["clientConfig"].(map[string]any)
-			path := client["service"].(map[string]any)["path"]
-			delete(client, "service")
-			client["url"] = fmt.Sprintf("%s%s", address, path)
-			client["caBundle"] = base64.StdEncoding.EncodeToString(ca)
-		}
-		data, err := yaml.Marshal(document)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.must(t, string(data), "apply", "-f", "-")
+		c.registerHooks(t, document, address, ca)
 	}
+}
+
+// registerHooks registers the webhooks of one document at an address of this machine.
+func (c *cluster) registerHooks(t testing.TB, document map[string]any, address string, ca []byte) {
+	t.Helper()
+	for _, hook := range document["webhooks"].([]any) {
+		client := hook.(map[string]any)["clientConfig"].(map[string]any)
+		path := client["service"].(map[string]any)["path"]
+		delete(client, "service")
+		client["url"] = fmt.Sprintf("%s%s", address, path)
+		client["caBundle"] = base64.StdEncoding.EncodeToString(ca)
+	}
+	c.must(t, asYAML(t, document), "apply", "-f", "-")
+}
+
+func asYAML(t testing.TB, document map[string]any) string {
+	t.Helper()
+	data, err := yaml.Marshal(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }

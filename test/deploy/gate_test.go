@@ -45,6 +45,7 @@ type gate struct {
 	app   *harness.Publisher
 	http  *httptest.Server
 	gate  *guard.Gate
+	rules func() kubernetes.Rules
 	log   syncBuffer // of decisions; see logged
 
 	mu     sync.Mutex
@@ -143,7 +144,8 @@ func startGate(t *testing.T) *gate {
 	log := slog.New(slog.DiscardHandler)
 	g.gate = guard.New(guard.Config{Decisions: &g.log, Log: log, Now: g.trust.Clock.Now})
 	g.gate.Use(policy.New(policy.Config{Policy: p, Verifier: verifier, Now: g.trust.Clock.Now}), p.Name)
-	door := kubernetes.New(kubernetes.Config{Gate: g.gate, Rules: func() kubernetes.Rules { return p.Kubernetes() }, Log: log})
+	g.rules = func() kubernetes.Rules { return p.Kubernetes() }
+	door := kubernetes.New(kubernetes.Config{Gate: g.gate, Rules: g.rules, Log: log})
 	g.http = httptest.NewUnstartedServer(g.recording(t, guard.NewEntrance(g.gate, guard.Limits{}).Handler(door.Open())))
 	g.http.EnableHTTP2 = true
 	g.http.StartTLS()

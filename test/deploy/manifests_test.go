@@ -16,11 +16,16 @@ import (
 	"github.com/signet-trust/signet/workload"
 )
 
-// documents reads the YAML documents of a file in deploy/kubernetes. A key that
-// stands twice is an error.
+// documents reads the YAML documents of a file in deploy/kubernetes.
 func documents(t testing.TB, name string) []map[string]any {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("../../deploy/kubernetes", name))
+	return documentsIn(t, filepath.Join("../../deploy/kubernetes", name))
+}
+
+// documentsIn reads the YAML documents of a file. A key that stands twice is an error.
+func documentsIn(t testing.TB, path string) []map[string]any {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +35,7 @@ func documents(t testing.TB, name string) []map[string]any {
 		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
 			return all
 		} else if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: %v", path, err)
 		}
 		all = append(all, document)
 	}
