@@ -28,6 +28,8 @@ func kubernetes() []mutation {
 		{around, "guard/kubernetes/json.go", `		if _, ok := object[member.name]; ok {`, `		if _, ok := object[member.name]; ok && depth < 0 {`, []string{"kubernetes.TestBodiesThatAreNotTaken"}, nil},
 		{around, "guard/kubernetes/imagereview.go", `	if len(containers) == 0 {`, `	if false {`, []string{"kubernetes.TestImageReview"}, nil},
 		{around, "guard/kubernetes/provider.go", `	if r.err != nil {`, `	if false {`, []string{"kubernetes.TestProvider"}, nil},
+		{around, "guard/kubernetes/provider.go", `SystemError: "signet: " + reason`, `SystemError: ""`, []string{"kubernetes.TestGatekeeperIsToldThatItGetsNoAnswer"}, nil},
+		{around, "guard/kubernetes/door.go", `			if r.URL.Path == providerPath {`, `			if r.URL.Path == "" {`, []string{"kubernetes.TestGatekeeperIsToldThatItGetsNoAnswer"}, nil},
 		{around, "workload/images.go", `		{"ephemeralContainers", KindEphemeral},`, ``, []string{"workload.TestImagesOfEveryKind", "kubernetes.TestOperations"}, nil},
 		{around, "workload/images.go", `		if source.value == nil {`, `		if source.value != 0 {`, []string{"workload.TestImagesOfEveryKind", "kubernetes.TestOperations"}, nil},
 		{around, "workload/images.go", `		if list.kind == KindContainer && len(containers) == 0 {`, `		if false {`, []string{"workload.TestAMalformedObjectIsAnErrorThatNamesThePlace"}, nil},
