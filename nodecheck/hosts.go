@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// A search is where one of containerd's parts looks for hosts.toml, folder by folder.
+// A search is where containerd looks for hosts.toml, folder by folder.
 type search []string
 
 // folder is the one that counts for a registry, "" when there is none. The first one that
@@ -41,16 +41,14 @@ const defaultFolder = "_default"
 
 // hosts looks at every hosts.toml, and at the registries that should have one.
 func (n *node) hosts(ctx context.Context, s settings) {
-	searches := []search{n.HostsDirs}
-	if len(n.HostsDirs) == 0 {
-		searches = n.searches(s)
+	folders := search(n.HostsDirs)
+	if len(folders) == 0 {
+		folders = n.folders(s)
 	}
-	for _, search := range searches {
-		n.search(ctx, search)
-	}
+	n.search(ctx, folders)
 }
 
-// search looks at what one part of containerd finds.
+// search looks at what is found there.
 func (n *node) search(ctx context.Context, search search) {
 	names := slices.Clone(n.Registries)
 	for _, root := range search {
@@ -88,36 +86,43 @@ func (n *node) search(ctx context.Context, search search) {
 	}
 }
 
-// searches are where containerd looks for hosts.toml: its CRI, for Kubernetes, and its
-// transfer service, for others.
-func (n *node) searches(s settings) []search {
+// folders are where containerd's CRI looks for hosts.toml, for Kubernetes; others, such as
+// ctr, are told on their command line.
+func (n *node) folders(s settings) search {
 	id, cri := criImages, s.plugin(criImages, "registry")
 	if cri == nil {
 		id, cri = criOld, s.plugin(criOld, "registry")
 	}
-	ofCRI, ofTransfer := text(cri, "config_path"), text(s.plugin(transfer), "config_path")
 	const common = "/etc/containerd/certs.d"
-	found, err := filepath.Glob(filepath.Join(common, "*", "hosts.toml"))
-	meant := ofTransfer != "" || err == nil && len(found) > 0
-	advice := "set config_path = \"" + common + "\" in the CRI plugin's registry section, and restart containerd"
-	switch {
-	case ofCRI != "" || !meant || s.disabled(id):
-	case s.whole && cri != nil:
+	ofCRI, ofTransfer := text(cri, "config_path"), text(s.plugin(transfer), "config_path")
+	folders := search(filepath.SplitList(ofCRI))
+	const advice = "set config_path = \"" + common + "\" in the CRI plugin's registry section, and restart containerd"
+	list, unset := len(folders) > 1, ofCRI == ""
+	meant := ofTransfer != "" || search{common}.any() || folders.any()
+	switch on := meant && !s.disabled(id); {
+	case on && list && s.byTransfer(): // which takes it all for the name of one, up to 2.4
+		n.addf("hosts.toml", Trouble, advice, "config_path names %d folders (%s): containerd's CRI, and so Kubernetes, reads none of them", len(folders), ofCRI)
+	case on && list && !s.whole && s.pullsItself() == "":
+		n.addf("hosts.toml", Warning, advice, "config_path names %d folders (%s): containerd's CRI reads none of them since 2.1", len(folders), ofCRI)
+	case on && unset && s.whole && cri != nil:
 		n.add("hosts.toml", Trouble, "there are files, but containerd's CRI, and so Kubernetes, reads none: its config_path is empty", advice)
-	case !s.whole:
-		n.add("hosts.toml", Warning, "there are files, but containerd's configuration does not say that its CRI reads them; containerd 1 does not then", advice)
+	case on && unset && !s.whole:
+		n.add("hosts.toml", Warning, "there are files, but containerd's configuration does not say that its CRI reads them; it does not then", advice)
+	case ofTransfer != "" && ofTransfer != ofCRI:
+		n.addf("hosts.toml", Warning, advice+"; ctr has --hosts-dir", "the transfer service's config_path is %s, which no containerd up to 2.4 reads", ofTransfer)
 	}
-	var searches []search
-	for _, list := range []string{ofCRI, ofTransfer} {
-		dirs := search(filepath.SplitList(list))
-		if len(dirs) > 0 && !slices.ContainsFunc(searches, func(other search) bool { return slices.Equal(other, dirs) }) {
-			searches = append(searches, dirs)
-		}
+	if len(folders) == 0 {
+		return search{common}
 	}
-	if len(searches) == 0 {
-		return []search{{common}}
-	}
-	return searches
+	return folders
+}
+
+// any tells whether there is a hosts.toml at all.
+func (s search) any() bool {
+	return slices.ContainsFunc(s, func(root string) bool {
+		found, err := filepath.Glob(filepath.Join(root, "*", "hosts.toml"))
+		return err == nil && len(found) > 0
+	})
 }
 
 func exists(path string) bool {

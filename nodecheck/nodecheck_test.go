@@ -162,6 +162,7 @@ func TestVerifiers(t *testing.T) {
 		{"more than are run", strings.Replace(on, "10", "1", 1) + cri, map[string]string{"a": allow, "b": refuse}, Trouble, ""},
 		{"none is run", strings.Replace(on, "10", "0", 1) + cri, map[string]string{"a": refuse}, Trouble, ""},
 		{"the plugin is switched off", "disabled_plugins = ['io.containerd.image-verifier.v1.bindir']\n" + on, map[string]string{"a": refuse}, Warning, ""},
+		{"the plugin is switched off, and so not dumped", "disabled_plugins = ['io.containerd.image-verifier.v1.bindir']\n", map[string]string{"a": refuse}, Warning, ""},
 		{"Kubernetes pulls past it", on + strings.Replace(cri, "use_local_image_pull = false", "use_local_image_pull = true", 1), map[string]string{"a": refuse}, OK, Trouble},
 		{"a setting makes Kubernetes pull past it", on + strings.Replace(cri, "downloads = 3", "downloads = 5", 1), map[string]string{"a": refuse}, OK, Trouble},
 		{"annotations make Kubernetes pull past it", on + strings.Replace(cri, "annotations = true", "annotations = false", 1), map[string]string{"a": refuse}, OK, Trouble},
@@ -185,23 +186,51 @@ func TestVerifiers(t *testing.T) {
 	}
 }
 
-// TestSettingsThatAreNotKnown says no ok where only containerd itself could tell.
-func TestSettingsThatAreNotKnown(t *testing.T) {
-	const refuse = "#!/bin/sh\necho not signed\nexit 1\n"
-	dir := write(t, map[string]string{"bin/a": refuse, "config.toml": "imports = ['/etc/containerd/conf.d/*.toml']\n[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = 'DIR/bin'\n"})
-	found := statuses(t, Config{File: filepath.Join(dir, "config.toml"), HostsDirs: []string{dir}})
-	for _, check := range []string{"containerd", "image verifiers and Kubernetes"} {
-		if f := found[check]; f.Status != Warning {
-			t.Errorf("%s: got %q (%s), expected a warning", check, f.Status, f.Detail)
-		}
+// TestVerifiersWithoutAFolder holds the check to the folder that containerd looks at: ""
+// is none, and not the one it has by default.
+func TestVerifiersWithoutAFolder(t *testing.T) {
+	dir := write(t, map[string]string{"config.toml": "[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = ''\n", "containerd": "#!/bin/sh\ncat DIR/config.toml\n"})
+	found := statuses(t, Config{Containerd: filepath.Join(dir, "containerd"), File: filepath.Join(dir, "config.toml"), HostsDirs: []string{dir}})
+	if f := found["image verifiers"]; f.Status != Trouble || strings.Contains(f.Detail, defaultBin) {
+		t.Errorf("got %q (%s), expected trouble with no folder", f.Status, f.Detail)
 	}
 }
 
-// TestConfigPath looks at where containerd's CRI and its transfer service read
-// hosts.toml: each for itself.
+// TestSettingsThatAreNotKnown says no ok where only containerd itself could tell.
+func TestSettingsThatAreNotKnown(t *testing.T) {
+	const (
+		refuse = "#!/bin/sh\necho not signed\nexit 1\n"
+		bin    = "[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = 'DIR/bin'\n"
+	)
+	for _, c := range []struct {
+		name, config string
+		checks       []string
+	}{
+		{"further files", "imports = ['/etc/containerd/conf.d/*.toml']\n" + bin, []string{"containerd", "image verifiers and Kubernetes"}},
+		// containerd takes in conf.d without being told to, since 2.2.
+		{"a file that says it", bin + "[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = false\n", []string{"image verifiers and Kubernetes"}},
+		{"two folders of hosts.toml", bin + "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = 'DIR/certs.d:DIR/more'\n", []string{"hosts.toml"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := write(t, map[string]string{"bin/a": refuse, "config.toml": c.config, "certs.d/r.example.com/hosts.toml": ""})
+			found := statuses(t, Config{File: filepath.Join(dir, "config.toml")})
+			for _, check := range c.checks {
+				if f := found[check]; f.Status != Warning {
+					t.Errorf("%s: got %q (%s), expected a warning", check, f.Status, f.Detail)
+				}
+			}
+		})
+	}
+}
+
+// TestConfigPath looks at where containerd's CRI reads hosts.toml, and its transfer
+// service does not.
 func TestConfigPath(t *testing.T) {
 	const (
 		cri      = "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '%s'\n"
+		asks     = "[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = false\n"
+		itself   = "[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = true\n"
+		old      = "[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = '%s'\n"
 		transfer = "[plugins.'io.containerd.transfer.v1.local']\nconfig_path = '%s'\n"
 		garbled  = "[host.\n"
 		none     = "server = \"https://r.example.com\"\ncapabilities = [\"pull\"]\n[host.\"https://r.example.com\"]\ncapabilities = [\"pull\"]\n"
@@ -212,7 +241,14 @@ func TestConfigPath(t *testing.T) {
 	}{
 		{"both alike", fmt.Sprintf(cri, "DIR/good") + fmt.Sprintf(transfer, "DIR/good"), "hosts.toml for r.example.com", OK},
 		{"the CRI's is garbled", fmt.Sprintf(cri, "DIR/bad") + fmt.Sprintf(transfer, "DIR/good"), "hosts.toml for r.example.com", Trouble},
-		{"the transfer service's is garbled", fmt.Sprintf(cri, "DIR/good") + fmt.Sprintf(transfer, "DIR/bad"), "hosts.toml for r.example.com", Trouble},
+		{"the transfer service's, which nobody reads, is garbled", fmt.Sprintf(cri, "DIR/good") + fmt.Sprintf(transfer, "DIR/bad"), "hosts.toml for r.example.com", OK},
+		{"the transfer service's is another", fmt.Sprintf(cri, "DIR/good") + fmt.Sprintf(transfer, "DIR/bad"), "hosts.toml", Warning},
+		{"the transfer service's alone", "disabled_plugins = ['io.containerd.cri.v1.images']\n" + fmt.Sprintf(transfer, "DIR/good"), "hosts.toml", Warning},
+		{"two folders by way of the transfer service", asks + fmt.Sprintf(cri, "DIR/good:DIR/none"), "hosts.toml", Trouble},
+		{"two folders without a file", asks + fmt.Sprintf(cri, "DIR/none:DIR/neither"), "hosts.toml", ""},
+		{"two folders of a CRI that pulls itself", itself + fmt.Sprintf(cri, "DIR/good:DIR/none"), "hosts.toml", ""},
+		{"two folders of containerd 2.0", fmt.Sprintf(cri, "DIR/good:DIR/none"), "hosts.toml", ""},
+		{"two folders of containerd 1", fmt.Sprintf(old, "DIR/good:DIR/none"), "hosts.toml for r.example.com", OK},
 		{"the CRI reads none", fmt.Sprintf(cri, "") + fmt.Sprintf(transfer, "DIR/good"), "hosts.toml", Trouble},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -22,16 +22,16 @@ const defaultBin = "/opt/containerd/image-verifier/bin"
 func (n *node) verifiers(ctx context.Context, s settings) {
 	const check = "image verifiers"
 	table := s.plugin(bindir)
-	if table == nil && s.whole {
-		return // containerd 1 has no such door
-	}
-	dir := text(table, "bin_dir")
-	if dir == "" {
-		dir = defaultBin
-	}
 	if s.disabled(bindir) {
 		n.addf(check, Warning, "take it out of disabled_plugins, if verifiers are to be asked", "the plugin is switched off: containerd asks no verifier")
 		return
+	}
+	if table == nil && s.whole {
+		return // containerd 1 has no such door
+	}
+	dir, said := table["bin_dir"].(string) // "" is a folder that is not there
+	if !said {
+		dir = defaultBin
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -42,7 +42,7 @@ func (n *node) verifiers(ctx context.Context, s settings) {
 		if n.doors > 0 {
 			n.addf(check, OK, "", "none is set up; another door is")
 		} else {
-			n.addf(check, Trouble, "put signet-guard there as a verifier", "%s is empty or not there, and then containerd allows every image", dir)
+			n.addf(check, Trouble, "put signet-guard there as a verifier", "%q is empty or not there, and then containerd allows every image", dir)
 		}
 		return
 	}
@@ -130,25 +130,43 @@ func (l *limited) Write(p []byte) (int, error) {
 // itself: it then asks no verifier.
 func (n *node) bypass(s settings) {
 	const check = "image verifiers and Kubernetes"
-	advice := "take the setting out, and say the same in the section " + transfer
 	if s.disabled(criImages) || s.disabled(criOld) {
 		return // no CRI: no Kubernetes on this node
 	}
-	cri := s.plugin(criImages)
-	local, known := cri["use_local_image_pull"].(bool)
+	setting := s.pullsItself()
 	switch {
-	case s.whole && !known:
+	case s.whole && !s.asks():
 		n.add(check, Trouble, "this containerd's CRI asks no verifier: those since 2.1 do", "use hosts.toml or admission for Kubernetes, or a newer containerd")
-		return
-	case local:
-		n.add(check, Trouble, "use_local_image_pull is set: Kubernetes' images go past the verifiers", advice)
-		return
+	case setting != "":
+		n.addf(check, Trouble, "take the setting out, and say the same in the section "+transfer,
+			"%s makes containerd's CRI pull images itself, past the verifiers, with no more than a line in its log", setting)
+	case !s.whole: // those before 2.1 ask none, later ones by their defaults, and files are taken in unasked
+		n.add(check, Warning, "whether containerd's CRI asks them is not known: its settings could not be asked for", "run it on the node itself, as root")
+	default:
+		n.add(check, OK, "containerd's CRI asks them", "")
 	}
-	registry := s.plugin(criImages, "registry")
+}
+
+// asks tells whether the CRI plugin can pull by way of the transfer service, which asks
+// the verifiers: those since 2.1 can, and have a setting against it.
+func (s settings) asks() bool {
+	_, known := s.plugin(criImages)["use_local_image_pull"].(bool)
+	return known
+}
+
+// byTransfer tells whether it does, as far as containerd itself could be asked.
+func (s settings) byTransfer() bool { return s.whole && s.asks() && s.pullsItself() == "" }
+
+// pullsItself names a setting by which the CRI plugin pulls images itself, "" when
+// there is none (containerd, internal/cri/config, CheckLocalImagePullConfigs: the same
+// from 2.1 to 2.4).
+func (s settings) pullsItself() string {
+	cri, registry := s.plugin(criImages), s.plugin(criImages, "registry")
 	for _, setting := range []struct {
 		name string
 		set  bool
 	}{
+		{"use_local_image_pull", cri["use_local_image_pull"] == true},
 		{"discard_unpacked_layers", cri["discard_unpacked_layers"] == true},
 		{"image_pull_with_sync_fs", cri["image_pull_with_sync_fs"] == true},
 		{"disable_snapshot_annotations = false", cri["disable_snapshot_annotations"] == false},
@@ -158,15 +176,10 @@ func (n *node) bypass(s settings) {
 		{"registry.auths", some(registry["auths"])},
 	} {
 		if setting.set {
-			n.addf(check, Trouble, advice, "%s makes containerd's CRI pull images itself, past the verifiers, with no more than a line in its log", setting.name)
-			return
+			return setting.name
 		}
 	}
-	if !s.whole && !known { // those before 2.1 ask none, and later ones by a setting's default
-		n.add(check, Warning, "whether containerd's CRI asks them is not known: its settings could not be asked for", "run it on the node itself, as root")
-		return
-	}
-	n.add(check, OK, "containerd's CRI asks them", "")
+	return ""
 }
 
 func some(v any) bool {

@@ -44,7 +44,9 @@ func longLived() []mutation {
 		{off, "nodecheck/hosts.go", `	case unlike != nil && !final:`, `	case false:`, []string{"nodecheck.TestProbeProvesNoMoreThanItIs"}, nil},
 		{off, "nodecheck/hosts.go", `	proven := final && !forWantOfARule(reason)`, `	proven := final`, []string{"nodecheck.TestProbeProvesNoMoreThanItIs"}, nil},
 		{off, "nodecheck/verifiers.go", `		case forWantOfARule(said):`, `		case false:`, []string{"nodecheck.TestProbesAtTheOtherDoors"}, nil},
-		{off, "nodecheck/hosts.go", `	case s.whole && cri != nil:`, `	case false:`, []string{"nodecheck.TestConfigPath"}, nil},
-		{off, "nodecheck/verifiers.go", `	if !s.whole && !known {`, `	if false {`, []string{"nodecheck.TestSettingsThatAreNotKnown"}, nil},
+		{off, "nodecheck/hosts.go", `	case on && unset && s.whole && cri != nil:`, `	case false:`, []string{"nodecheck.TestConfigPath"}, nil},
+		{off, "nodecheck/hosts.go", `	case on && list && s.byTransfer():`, `	case false:`, []string{"nodecheck.TestConfigPath"}, nil},
+		{off, "nodecheck/verifiers.go", `	if !said {`, `	if !said || dir == "" {`, []string{"nodecheck.TestVerifiersWithoutAFolder"}, nil},
+		{off, "nodecheck/verifiers.go", `	case !s.whole: //`, `	case false: //`, []string{"nodecheck.TestSettingsThatAreNotKnown"}, nil},
 	}
 }
