@@ -30,30 +30,46 @@ import (
 type node struct {
 	socket  string
 	plugins string
+	config  string // the file
 }
 
-// startNode starts one. It runs no container: what is tried is what it pulls.
+// startNode starts one that only ctr pulls with: see startCRI for the other.
 func startNode(t *testing.T) *node {
+	t.Helper()
+	n := newNode(t)
+	n.start(t, `version = 3
+disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"]
+`+n.verifier())
+	return n
+}
+
+// newNode makes the folders of one. It runs no container: what is tried is what it pulls.
+func newNode(t *testing.T) *node {
 	t.Helper()
 	dir := t.TempDir()
 	n := &node{socket: filepath.Join(dir, "c.sock"), plugins: filepath.Join(dir, "plugins")}
 	if err := os.Mkdir(n.plugins, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	config := writeFile(t, dir, "config.toml", fmt.Sprintf(`version = 3
-root = %q
-state = %q
-disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"]
-[grpc]
-  address = %q
-[ttrpc]
-  address = %q
-[plugins."io.containerd.image-verifier.v1.bindir"]
+	return n
+}
+
+// verifier is the section that has containerd look into the folder of plugins.
+func (n *node) verifier() string {
+	return fmt.Sprintf(`[plugins."io.containerd.image-verifier.v1.bindir"]
   bin_dir = %q
   max_verifiers = 10
   per_verifier_timeout = "20s"
-`, filepath.Join(dir, "root"), filepath.Join(dir, "state"), n.socket, n.socket+".ttrpc", n.plugins))
-	run(t, dir, program(t, "containerd"), "--config", config)
+`, n.plugins)
+}
+
+// start starts it with settings of which the first lines are not in a section.
+func (n *node) start(t *testing.T, settings string) {
+	t.Helper()
+	dir := filepath.Dir(n.socket)
+	n.config = writeFile(t, dir, "config.toml", fmt.Sprintf("root = %q\nstate = %q\n", filepath.Join(dir, "root"), filepath.Join(dir, "state"))+
+		settings+fmt.Sprintf("[grpc]\n  address = %q\n[ttrpc]\n  address = %q\n", n.socket, n.socket+".ttrpc"))
+	run(t, dir, program(t, "containerd"), "--config", n.config)
 	until(t, "a containerd that answers", func(context.Context) error {
 		out, err := n.ctr(t, "version")
 		if err != nil {
@@ -61,7 +77,6 @@ disabled_plugins = ["io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images
 		}
 		return nil
 	})
-	return n
 }
 
 // ctr runs it, and returns all that it says.

@@ -1,11 +1,12 @@
-// The containerd 2 whose image verifier plugins scripts/test-deploy tries. A module
-// of its own, so that nothing of containerd's is in Signet's.
+// The containerd 2 whose image verifier plugins and CRI scripts/test-deploy tries. A
+// module of its own, so that nothing of containerd's is in Signet's.
 module github.com/signet-trust/signet/test/deploy/containerd
 
 go 1.26.8
 
 tool (
 	github.com/containerd/containerd/v2/cmd/containerd
+	github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
 	github.com/containerd/containerd/v2/cmd/ctr
 )
 
