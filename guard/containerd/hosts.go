@@ -33,7 +33,8 @@ const hostsHead = `# %[1]s/hosts.toml in containerd's folder of hosts (config_pa
 #     not answer, it is pulled from the registry unasked. Image verifier plugins and
 #     admission see those.
 #   - If this file is not there, cannot be read or has a mistake, or if config_path is
-#     not set, containerd pulls from the registry unasked: signet doctor --node tells.
+#     not set, or names several folders (as it does by default since containerd 2.2),
+#     containerd pulls from the registry unasked: signet doctor --node tells.
 #   - Images that are on the node already, and whoever may use containerd's socket:
 #     ctr asks nobody without --hosts-dir.
 `
