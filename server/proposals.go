@@ -23,6 +23,9 @@ type proposalStore interface {
 	Proposals(ctx context.Context, repository string) ([]Proposal, error)
 	PutProposal(ctx context.Context, p Proposal) error
 	DropProposal(ctx context.Context, repository, id string, revision int64) error
+	// Waiting lists what was proposed with a token for repositories that are not there. A
+	// proposal that is put with the turn is refused when another one was, meanwhile.
+	Waiting(ctx context.Context, token string) (turn int64, list []Proposal, err error)
 	PruneProposals(ctx context.Context, before time.Time) (int64, error)
 }
 
@@ -40,6 +43,7 @@ type Proposal struct {
 	Outline    []byte    // what a list shows of it: JSON of []outlined
 	Body       []byte    // JSON of api.ProposalRequest, without the note; Proposals leaves it out
 	Size       int64     // bytes of Body, as they are stored
+	Turn       int64     // of Token, as Waiting told it; 0: it is stored whatever else waits
 }
 
 // proposals answers on /v1/proposals/{repository}, with ?id= and without.

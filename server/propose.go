@@ -96,7 +96,7 @@ func (s *Server) tryPropose(ctx context.Context, token Token, repository, id str
 	}
 	now := s.now().UTC().Truncate(time.Second)
 	next := Proposal{Repository: repository, ID: id, Token: token.ID, Note: body.Note, Created: now, Updated: now}
-	files, intent := body.Metadata(), body.Intent
+	files, intent, begins := body.Metadata(), body.Intent, true
 	if files, err = s.keep(ctx, repository, head, files); stored == nil && err != nil {
 		return nil, false, err
 	}
@@ -117,7 +117,7 @@ func (s *Server) tryPropose(ctx context.Context, token Token, repository, id str
 			return nil, false, err
 		}
 		next.Slot, next.Revision = stored.Slot, stored.Revision
-		if told.State == api.ProposalOpen { // one that was withdrawn begins anew
+		if begins = told.State != api.ProposalOpen; !begins { // one that was withdrawn begins anew
 			next.Token, next.Note, next.Created, intent = stored.Token, stored.Note, stored.Created, told.Intent
 		}
 		merged, err := merge(told.Metadata(), files)
@@ -137,6 +137,16 @@ func (s *Server) tryPropose(ctx context.Context, token Token, repository, id str
 	}
 	if stored == nil {
 		if next.Slot, err = s.freeSlot(ctx, repository, head, int64(len(next.Body))); err != nil {
+			return nil, false, err
+		}
+	}
+	if begins && head.Generation == 0 {
+		free, err := s.waiting.take(ctx, token.ID)
+		if err != nil {
+			return nil, false, err
+		}
+		defer free()
+		if next.Turn, err = s.room(ctx, &next); err != nil {
 			return nil, false, err
 		}
 	}

@@ -60,7 +60,8 @@ type Server struct {
 	under   *gate         // publishes under way: arriving, waiting or at work
 	reading *gate         // proposals that are read, each of as much as a publish
 	writes  chan struct{} // a slot for each publish at work
-	turns   turns
+	turns   turns         // of repositories
+	waiting turns         // of tokens that propose new repositories; taken after a repository's
 	fresh   freshness
 	known   identity
 	learned learned
@@ -96,6 +97,7 @@ func New(c Config) *Server {
 		reading: newGate(min(publishPlaces*c.MaxWrites, max(c.MaxReads/2, 1)), publishBodies*c.MaxBody, publishQueue),
 		writes:  make(chan struct{}, c.MaxWrites),
 		turns:   newTurns(),
+		waiting: newTurns(),
 		learned: learned{turn: make(chan struct{}, 1)},
 		fresh:   freshness{known: map[string]*timestampInfo{}, asking: make(chan struct{}, 4)},
 	}

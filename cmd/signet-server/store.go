@@ -61,6 +61,16 @@ func (s serverStore) Proposals(ctx context.Context, repository string) ([]server
 	return list, err
 }
 
+// Waiting converts what the database returns.
+func (s serverStore) Waiting(ctx context.Context, token string) (int64, []server.Proposal, error) {
+	var list []server.Proposal
+	turn, proposals, err := s.DB.Waiting(ctx, token)
+	for _, proposal := range proposals {
+		list = append(list, server.Proposal(proposal))
+	}
+	return turn, list, err
+}
+
 // PutProposal converts what the server sends.
 func (s serverStore) PutProposal(ctx context.Context, p server.Proposal) error {
 	return s.DB.PutProposal(ctx, store.Proposal(p))

@@ -11,6 +11,7 @@ import (
 // Limits on proposals.
 const (
 	MaxProposals = 32                  // open or stale, of one repository
+	MaxWaiting   = 100                 // open, with one token, of repositories that are not there
 	ProposalLife = 30 * 24 * time.Hour // from when it was proposed, until the server drops it
 	MaxIntent    = 64 << 10            // bytes of a proposal's intent
 	MaxNote      = 1000                // bytes of a proposal's note

@@ -24,6 +24,7 @@ type Proposal struct {
 	Outline    []byte    // what a list shows of it
 	Body       []byte    // all of it; Proposals leaves it out
 	Size       int64     // bytes of Body; not looked at when it is stored
+	Turn       int64     // of Token, as Waiting told it; 0: it is stored whatever else waits. Never read
 }
 
 const proposalColumns = `repository, id, slot, revision, token, note, created_at, updated_at, withdrawn_at, outline`
@@ -68,6 +69,31 @@ func (db *DB) Proposals(ctx context.Context, repository string) ([]Proposal, err
 	return list, nil
 }
 
+// Waiting lists what was proposed with token for repositories that are not there, oldest
+// first and without the bodies. PutProposal takes the turn.
+func (db *DB) Waiting(ctx context.Context, token string) (turn int64, list []Proposal, err error) {
+	op := "list what waits of token " + token
+	// The turn first: whatever is stored after it is read makes it worthless.
+	turn = 1
+	err = db.read.rows(ctx, func(rows *sql.Rows) error { return rows.Scan(&turn) },
+		`SELECT turn FROM proposer WHERE token = $1`, token)
+	if err != nil {
+		return 0, nil, db.src.trouble(ctx, op, err)
+	}
+	err = db.read.rows(ctx, func(rows *sql.Rows) error {
+		var p Proposal
+		err := scanProposal(rows, &p)
+		list = append(list, p)
+		return err
+	}, `SELECT `+proposalRead+` FROM proposal WHERE token = $1
+		AND NOT EXISTS (SELECT 1 FROM head WHERE head.repository = proposal.repository AND head.retired_at = 0)
+		ORDER BY created_at, repository, id`, token)
+	if err != nil {
+		return 0, nil, db.src.trouble(ctx, op, err)
+	}
+	return turn, list, nil
+}
+
 func scanProposal(rows *sql.Rows, p *Proposal, more ...any) error {
 	var created, updated, withdrawn int64
 	err := rows.Scan(append([]any{&p.Repository, &p.ID, &p.Slot, &p.Revision, &p.Token, &p.Note, &created, &updated, &withdrawn, &p.Outline, &p.Size}, more...)...)
@@ -78,12 +104,26 @@ func scanProposal(rows *sql.Rows, p *Proposal, more ...any) error {
 // PutProposal writes a proposal over revision p.Revision of it, or, with 0, as a new
 // one in a slot that is free. It returns tuf.ErrConflict when it is at another
 // revision, there already, or the slot taken: who lost reads again and merges.
+//
+// One with a turn is stored only if that is still its token's, and moves it, in the same
+// transaction: so what the caller counted in Waiting still holds.
 func (db *DB) PutProposal(ctx context.Context, p Proposal) error {
 	op := "put a proposal of " + p.Repository
-	if !storable(p.Repository) || !storable(p.ID) || p.Slot < 0 || p.Revision < 0 || len(p.Outline) == 0 || len(p.Body) == 0 || p.Created.IsZero() || p.Updated.IsZero() || (p.Note != "" && !storable(p.Note)) {
+	if !storable(p.Repository) || !storable(p.ID) || p.Slot < 0 || p.Revision < 0 || p.Turn < 0 || len(p.Outline) == 0 || len(p.Body) == 0 || p.Created.IsZero() || p.Updated.IsZero() || (p.Note != "" && !storable(p.Note)) {
 		return fmt.Errorf("%s: expected a name, an ID, a slot, a revision, times, text and bytes", op)
 	}
 	return db.tx(ctx, op, func(tx *tx) error {
+		if p.Turn > 0 {
+			n, err := tx.exec(ctx, `
+				INSERT INTO proposer (token, turn) VALUES ($1, $2 + 1)
+				ON CONFLICT (token) DO UPDATE SET turn = excluded.turn WHERE proposer.turn = $2`, p.Token, p.Turn)
+			if err == nil && n == 0 {
+				return fmt.Errorf("token %s proposed something else: %w", p.Token, tuf.ErrConflict)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		var n int64
 		var err error
 		if p.Revision == 0 {

@@ -172,3 +172,12 @@ func (s faultyStore) Proposals(ctx context.Context, repository string) ([]server
 func (s faultyStore) PutProposal(ctx context.Context, p server.Proposal) error {
 	return run(ctx, s.faults, "PutProposal", func() error { return s.DB.PutProposal(ctx, store.Proposal(p)) })
 }
+
+func (s faultyStore) Waiting(ctx context.Context, token string) (int64, []server.Proposal, error) {
+	var list []server.Proposal
+	turn, proposals, err := s.DB.Waiting(ctx, token)
+	for _, proposal := range proposals {
+		list = append(list, server.Proposal(proposal))
+	}
+	return turn, list, err
+}

@@ -125,3 +125,100 @@ func testProposalRace(t *testing.T, db *store.DB) {
 		t.Errorf("%q at revision %d, expected all of %d", p.Body, p.Revision, writers)
 	}
 }
+
+// What waits of a token is what it proposed for repositories that are not there. Its turn
+// moves with each of them, and with nothing else.
+func testWaiting(t *testing.T, db *store.DB) {
+	put := func(p store.Proposal, repository string, turn int64) error {
+		p.Repository, p.Turn = repository, turn
+		return db.PutProposal(t.Context(), p)
+	}
+	waits := func(token string, turn int64, repositories ...string) {
+		t.Helper()
+		got, list, err := db.Waiting(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, p := range list {
+			names = append(names, p.Repository)
+			if p.Size != 4 || p.Body != nil || p.Turn != 0 {
+				t.Errorf("%+v", p)
+			}
+		}
+		if diff := cmp.Diff(repositories, names); diff != "" || got != turn {
+			t.Errorf("token %s at turn %d, expected %d; %s", token, got, turn, diff)
+		}
+	}
+	waits("alice", 1)
+	one, two := proposal("one", 0), proposal("two", 1)
+	two.Created = start().Add(-time.Hour)
+	for i, p := range []store.Proposal{one, two} {
+		if err := put(p, []string{app, other}[i], int64(i)+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waits("alice", 3, other, app)
+	is(t, put(proposal("three", 2), app, 2), tuf.ErrConflict)
+	is(t, put(proposal("one", 0), app, 3), tuf.ErrConflict) // there already: the turn stays, too
+	waits("alice", 3, other, app)
+	bob := proposal("bob's", 3)
+	bob.Token = "bob"
+	if err := put(bob, app, 1); err != nil {
+		t.Errorf("another token: %v", err)
+	}
+	waits("bob", 2, app)
+
+	one.Revision, one.Token = 1, "bob" // proposed again, by somebody else
+	is(t, put(one, app, 1), tuf.ErrConflict)
+	if err := put(one, app, 2); err != nil {
+		t.Fatal(err)
+	}
+	waits("bob", 3, app, app)
+	waits("alice", 3, other)
+
+	publish(t, db, first(other))
+	waits("alice", 3)
+	if err := db.Retire(t.Context(), other, start()); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(two, other, 3); err != nil {
+		t.Fatal(err)
+	}
+	waits("alice", 4, other)
+}
+
+// However many propose with one token at once, what each counted still holds when its
+// proposal is stored.
+func testWaitingRace(t *testing.T, db *store.DB) {
+	var wg sync.WaitGroup
+	const proposers, most = 8, 3
+	for i := range proposers {
+		p := proposal(fmt.Sprint(i), 0)
+		p.Repository = fmt.Sprint(app, i)
+		wg.Go(func() {
+			for {
+				turn, list, err := db.Waiting(t.Context(), p.Token)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if len(list) >= most {
+					return
+				}
+				p.Turn = turn
+				if err = db.PutProposal(t.Context(), p); err == nil {
+					return
+				}
+				if !errors.Is(err, tuf.ErrConflict) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if _, list, err := db.Waiting(t.Context(), "alice"); len(list) != most || err != nil {
+		t.Errorf("%d wait, expected %d; %v", len(list), most, err)
+	}
+}

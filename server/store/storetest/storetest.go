@@ -55,6 +55,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 		{"tokens", testTokens},
 		{"proposals", testProposals},
 		{"approvers race", testProposalRace},
+		{"what waits of a token", testWaiting},
+		{"proposers race", testWaitingRace},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
