@@ -104,6 +104,8 @@ type Watcher struct {
 	cancel context.CancelFunc
 	group  sync.WaitGroup // all goroutines
 
+	occupied occupied
+
 	anchors anchorIDs
 	turn    atomic.Int64 // counts the questions, to order them
 	bytes   atomic.Int64 // that are held, roughly
@@ -114,6 +116,7 @@ type Watcher struct {
 func NewWatcher(c *Client, config WatchConfig) *Watcher {
 	w := newWatcher(c, config)
 	w.group.Go(w.background)
+	w.group.Go(w.occupy)
 	return w
 }
 
@@ -267,7 +270,7 @@ func (w *Watcher) Close() error {
 	if again {
 		return nil
 	}
-	return w.saveTimes()
+	return errors.Join(w.saveTimes(), w.occupied.leave())
 }
 
 // start runs f in a goroutine that Close waits for; false after Close.

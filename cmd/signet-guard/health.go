@@ -39,8 +39,9 @@ func inDate(certs *program.Certificates, now func() time.Time) guard.Check {
 }
 
 // writable says whether what was verified can be kept: a gate that forgets at every
-// restart can be taken back to older metadata.
-func writable(folder string) guard.Check {
+// restart can be taken back to older metadata. It says, too, whether another verifier
+// has the folder.
+func writable(folder string, shared func() (bool, error)) guard.Check {
 	return guard.Check{Part: "state", Check: func() (guard.State, string) {
 		f, err := os.CreateTemp(folder, ".writable-*")
 		if err == nil {
@@ -54,6 +55,9 @@ func writable(folder string) guard.Check {
 		}
 		if err != nil {
 			return guard.Unavailable, "the folder cannot be written: " + err.Error()
+		}
+		if is, err := shared(); err == nil && is {
+			return guard.OK, sharedState
 		}
 		return guard.OK, ""
 	}}

@@ -138,3 +138,36 @@ func TestReadyFile(t *testing.T) {
 		t.Error("the ready file outlives the gate")
 	}
 }
+
+// A gate that finds another one at its state folder says so, and what to do. It goes on,
+// since at a restart the new one comes before the old one goes; then it says no more.
+func TestTwoGatesOnOneFolder(t *testing.T) {
+	r := newRoom(t)
+	const word = "give each a --state of its own"
+	one := r.start(t, "one", nil, r.args("one")...)
+	two := r.start(t, "two", nil, r.args("two")...)
+	apart := r.start(t, "apart", nil, r.args("apart", "--state", r.path("elsewhere"))...)
+	for p, times := range map[*process]int{one: 0, two: 1, apart: 0} {
+		if text := p.output.String(); strings.Count(text, word) != times {
+			t.Errorf("it says so other than %d times:\n%s", times, text)
+		}
+	}
+	at := r.ready(t, "two")
+	if status, body := get(t, at.Health+"/readyz"); status != http.StatusOK || !strings.Contains(body, word) {
+		t.Errorf("%d: %s", status, body)
+	}
+	if err := allowed(t.Context(), r.client(false), at.URL); err != nil {
+		t.Error(err)
+	}
+	if err := one.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	one.wait(t)
+	eventually(t, "a folder of its own", func() bool {
+		_, body := get(t, at.Health+"/readyz")
+		return strings.Contains(body, `"state":"ok"`)
+	})
+	if three := r.start(t, "three", nil, r.args("three")...); !strings.Contains(three.output.String(), word) {
+		t.Errorf("the one after it does not say:\n%s", three.output)
+	}
+}

@@ -146,12 +146,19 @@ func open(o *options, stdout, stderr io.Writer) (*gate, error) {
 	g.watcher = client.NewWatcher(client.New(client.Config{StateDir: o.state, UserAgent: "signet-guard"}), client.WatchConfig{
 		Refresh: time.Duration(o.refresh), MaxRepositories: o.maxRepos, MaxBytes: o.maxMemory,
 	})
+	if shared, err := g.watcher.Shared(); err == nil && shared { // what else is wrong with the folder, /readyz tells
+		g.log.Warn(sharedState, "state", o.state)
+	}
 	var err error
 	if g.policy, err = newLoader(o.policy, o.trust, o.state, o.registryCA, g.watcher, g.Gate, g.log); err != nil {
 		return nil, errors.Join(err, g.watcher.Close())
 	}
 	return g, g.Register(newWatchCollector(g.watcher.Stats))
 }
+
+// sharedState is said where two have one state folder.
+const sharedState = "another gate, or another verifier that lives on, has this state folder, too: each does over what the other has saved. " +
+	"At a restart that ends when the one before does; otherwise give each a --state of its own"
 
 // lastFor is how long the last lines of the decision log are written at most.
 const lastFor = 2 * time.Second
@@ -220,7 +227,7 @@ func (g *gate) listen(held *inherited, at *ready) error {
 			return fmt.Errorf("--health-listen: %w", err)
 		}
 		servers := &serversCheck{stats: g.watcher.Stats, most: time.Duration(o.unrefreshed)}
-		g.start(g.server(g.Health(listening(&g.up), inDate(g.certs, time.Now), writable(o.state), guard.Check{Part: "servers", Check: servers.check})), limit.Listener(l, o.maxConnections))
+		g.start(g.server(g.Health(listening(&g.up), inDate(g.certs, time.Now), writable(o.state, g.watcher.Shared), guard.Check{Part: "servers", Check: servers.check})), limit.Listener(l, o.maxConnections))
 		at.Health = "http://" + program.ClientHost(o.healthListen, l.Addr())
 	}
 	g.up.Store(true)
