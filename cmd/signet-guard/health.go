@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,31 +32,6 @@ func inDate(certs *program.Certificates, now func() time.Time) guard.Check {
 		}
 		if expires := certs.Expires(); now().After(expires) {
 			return guard.Unavailable, "expired at " + expires.UTC().Format(time.RFC3339) + ", and no other is there"
-		}
-		return guard.OK, ""
-	}}
-}
-
-// writable says whether what was verified can be kept: a gate that forgets at every
-// restart can be taken back to older metadata. It says, too, whether another verifier
-// has the folder.
-func writable(folder string, shared func() (bool, error)) guard.Check {
-	return guard.Check{Part: "state", Check: func() (guard.State, string) {
-		f, err := os.CreateTemp(folder, ".writable-*")
-		if err == nil {
-			_, err = f.Write([]byte("x"))
-			if e := f.Close(); err == nil {
-				err = e
-			}
-			if e := os.Remove(f.Name()); err == nil {
-				err = e
-			}
-		}
-		if err != nil {
-			return guard.Unavailable, "the folder cannot be written: " + err.Error()
-		}
-		if is, err := shared(); err == nil && is {
-			return guard.OK, sharedState
 		}
 		return guard.OK, ""
 	}}

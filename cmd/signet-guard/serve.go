@@ -226,8 +226,9 @@ func (g *gate) listen(held *inherited, at *ready) error {
 		if err != nil {
 			return fmt.Errorf("--health-listen: %w", err)
 		}
+		state := &stateCheck{try: func() (string, error) { return tryState(o.state, g.watcher.Shared) }}
 		servers := &serversCheck{stats: g.watcher.Stats, most: time.Duration(o.unrefreshed)}
-		g.start(g.server(g.Health(listening(&g.up), inDate(g.certs, time.Now), writable(o.state, g.watcher.Shared), guard.Check{Part: "servers", Check: servers.check})), limit.Listener(l, o.maxConnections))
+		g.start(g.server(g.Health(listening(&g.up), inDate(g.certs, time.Now), guard.Check{Part: "state", Check: state.check}, guard.Check{Part: "servers", Check: servers.check})), limit.Listener(l, o.maxConnections))
 		at.Health = "http://" + program.ClientHost(o.healthListen, l.Addr())
 	}
 	g.up.Store(true)

@@ -22,6 +22,11 @@ func gates() []mutation {
 		{pass, "guard/gate.go", `		if err == nil || tuf.IsRefusal(err) {`, `		if decision != nil || tuf.IsRefusal(err) {`, []string{"guard.TestRecall"}, nil},
 		{pass, "guard/gate.go", `	case q.Pinned && decision.Trusted`, `	case false && decision.Trusted`, []string{"guard.TestPinned"}, nil},
 		{busy, "guard/lines.go", `	if room := maxWaiting - len(l.waiting); len(lines) > room {`, `	if room := maxWaiting; len(lines) > 8*room {`, []string{"guard.TestNobodyWaitsForTheLog"}, nil},
+		{busy, "cmd/signet-guard/state.go", `			if time.Since(c.last.began) < stateEvery {`, `			if false {`, []string{"signet-guard.TestStateIsTriedSeldom"}, nil},
+		{busy, "cmd/signet-guard/state.go", `			return c.last
+		}
+	}`, `		}
+	}`, []string{"signet-guard.TestStateOnAHungDisk"}, nil},
 		{busy, "guard/gate.go", `		if ctx.Err() != nil {`, `		if false {`, []string{"guard.TestRecallHasAnEnd"}, nil},
 		{pass, "guard/gate.go", `	q.Held = false`, `	_ = q.Held`, []string{"guard.TestAskIsAnswered"}, nil},
 		{pass, "guard/log.go", `if !unicode.IsPrint(r) || r == unicode.ReplacementChar {`, `if (!unicode.IsPrint(r) || r == unicode.ReplacementChar) && false {`, []string{"guard.TestTheLogIsOneLine"}, nil},
