@@ -112,6 +112,9 @@ func (l *decisionLog) put(lines []byte) {
 	if n = max(min(n, len(lines)), 0); n > 0 {
 		left -= bytes.Count(lines[begin:max(n, begin)], []byte{'\n'})
 		l.torn = lines[n-1] != '\n'
+		if l.torn && n < len(lines) && lines[n] == '\n' {
+			left-- // a line of which its newline alone is missing, which the next ones bring
+		}
 	}
 	l.failed.Add(float64(left))
 	if !l.silent {

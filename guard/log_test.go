@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -74,6 +77,31 @@ func TestFullDisk(t *testing.T) {
 	decide()
 	if whole := wholeLines(d.String()); whole != 3 {
 		t.Errorf("%d lines of 3 can be read:\n%s", whole, d)
+	}
+}
+
+// Wherever a write is cut off, as many lines count as lost as cannot be read in the end. One
+// that lacks its newline alone is whole: that is written ahead of the next.
+func TestLostLinesAreCounted(t *testing.T) {
+	line := string((&Entry{Verdict: VerdictDeny}).appendTo(nil)) + "\n"
+	for _, later := range [][]int{{}, {0}, {1}, {len(line) - 1, 1 << 20}, {len(line), 1 << 20}, {1 << 20}} {
+		for room := range 2*len(line) + 1 {
+			d := &disk{room: room}
+			g := New(Config{Decisions: d, Log: slog.New(slog.DiscardHandler)})
+			written := 2
+			g.log.add(written, []byte(line+line))
+			flush(t, g)
+			for _, d.room = range later {
+				written++
+				g.log.add(1, []byte(line))
+				flush(t, g)
+			}
+			w := httptest.NewRecorder()
+			g.Health().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+			if want := fmt.Sprintf("signet_guard_log_failures_total %d\n", written-wholeLines(d.String())); !strings.Contains(w.Body.String(), want) {
+				t.Errorf("cut off after %d bytes, then %v: expected %s\n%s", room, later, want, d)
+			}
+		}
 	}
 }
 
