@@ -66,7 +66,12 @@ goes before the file, which goes before the default.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), o, environ, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			err := serve(cmd.Context(), o, environ, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err != nil && o.logFormat == "json" { // of which every line is one
+				o.logger(cmd.ErrOrStderr()).Error("the gate ended", "error", err)
+				err = program.LoggedError{Err: err}
+			}
+			return err
 		},
 	}
 	o.register(root.PersistentFlags())

@@ -305,6 +305,50 @@ func TestLogOnADiskThatHangs(t *testing.T) {
 	<-p.ended
 }
 
+// With --log-format json every line is JSON: where the doors are, what goes wrong, and why
+// it ended.
+func TestEveryLineIsJSON(t *testing.T) {
+	r := newRoom(t)
+	lines := func(text string, has ...string) {
+		t.Helper()
+		for line := range strings.Lines(text) {
+			var one struct{ Time, Level, Msg string }
+			if err := json.Unmarshal([]byte(line), &one); err != nil || one.Time == "" || one.Level == "" || one.Msg == "" {
+				t.Errorf("%v: %s", err, line)
+			}
+		}
+		for _, h := range has {
+			if !strings.Contains(text, h) {
+				t.Errorf("no line has %s:\n%s", h, text)
+			}
+		}
+	}
+	p := r.start(t, "gate", nil, r.args("gate", "--log-format", "json")...)
+	at := r.ready(t, "gate")
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(t)
+	lines(p.output.String(), `"`+at.Doors["decide"]+`"`, `"`+at.Health+`"`)
+
+	r.write(t, "broken.yaml", "version: 1\nrules: [what, that]\n")
+	for _, c := range []struct {
+		args   []string
+		status int
+		has    string
+	}{
+		{r.args("no-policy", "--policy", r.path("broken.yaml")), 1, "broken.yaml:2"},
+		{r.args("no-listener", "--listen", "127.0.0.1:100000"), 1, "listen for decide"},
+		{[]string{"--policy", r.path("policy.yaml")}, 2, "no door is open"},
+	} {
+		var out, stderr strings.Builder
+		if status := run(t.Context(), append(c.args, "--log-format", "json"), nil, &out, &stderr); status != c.status {
+			t.Errorf("status %d, expected %d", status, c.status)
+		}
+		lines(out.String()+stderr.String(), c.has, `"level":"ERROR"`)
+	}
+}
+
 // Connections are bounded at every listener, that of health too: all of a cluster may
 // reach it.
 func TestConnectionsAreBounded(t *testing.T) {

@@ -277,6 +277,10 @@ func (g *gate) server(h http.Handler) *http.Server {
 
 // announce says where the gate is, and writes the ready file.
 func (g *gate) announce(at ready, stderr io.Writer) error {
+	if g.options.logFormat == "json" {
+		g.log.Info("ready", "doors", at.Doors, "health", at.Health)
+		return program.WriteReady(g.options.readyFile, at)
+	}
 	for _, name := range g.options.doors {
 		fmt.Fprintf(stderr, "signet-guard: door %s at %s\n", name, at.Doors[name])
 	}

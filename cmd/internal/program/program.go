@@ -33,12 +33,24 @@ func Run(ctx context.Context, root *cobra.Command, args []string, stdout, stderr
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
+	if !errors.As(err, new(LoggedError)) {
+		fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
+	}
 	if errors.As(err, new(UsageError)) {
 		return 2
 	}
 	return 1
 }
+
+// A LoggedError is in the log already, where whoever reads it looks for it: Run adds no
+// line of its own.
+type LoggedError struct{ Err error }
+
+// Error says what is wrong.
+func (e LoggedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what was logged.
+func (e LoggedError) Unwrap() error { return e.Err }
 
 // A UsageError is a mistake in what was asked for: exit status 2.
 type UsageError struct{ Err error }
