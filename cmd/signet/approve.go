@@ -21,6 +21,7 @@ type approveFlags struct {
 	keys  []string
 	out   string
 	apart apartFlags
+	roots attestationRoots
 }
 
 func newApprove(a *app) *cobra.Command {
@@ -49,6 +50,7 @@ version is refused, unless --sign-again asks for it.
 	flags.StringArrayVar(&f.keys, "key", nil, "sign with this `KEY` (may be given several times; default: those at hand that are lacking)")
 	flags.StringVar(&f.out, "out", "", "write the signed proposal to this `file`, and publish nothing")
 	f.apart.add(cmd)
+	f.roots.add(cmd)
 	a.secretFlags(cmd)
 	a.yesFlag(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
@@ -81,6 +83,9 @@ func (a *app) approve(ctx context.Context, args []string, f approveFlags) error 
 		return err
 	}
 	defer ring.Close()
+	if ring.vouchers, err = f.roots.load(); err != nil {
+		return err
+	}
 	proposal, publisher, err := a.hear(ctx, ring, args, f.apart)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -69,11 +70,35 @@ func (a *app) printFile(w io.Writer, repository string, file client.FileChange, 
 	}
 }
 
+// worth says what an attestation that comes with a key proves, whoever put it there: that
+// there is one means nothing.
+func (r *keyring) worth(key *tuf.Key, chain []string) string {
+	of := key.ID() + strings.Join(chain, "")
+	if text, ok := r.vouched[of]; ok {
+		return text
+	}
+	if r.vouchers == nil {
+		r.vouchers = attestation.Yubico()
+	}
+	text := ""
+	if p, err := r.vouchers.Check(key, chain, r.app.now()); err != nil {
+		text = fmt.Sprintf(", attestation not believed (%s)", tuf.RuleOf(err))
+	} else {
+		text = fmt.Sprintf(", attested by %s: firmware %s, PIN %s, touch %s", clip(voucher(p), 60), p.Firmware, p.PIN, p.Touch)
+	}
+	if r.vouched == nil {
+		r.vouched = map[string]string{}
+	}
+	r.vouched[of] = text
+	return text
+}
+
 // keyLines says what happens to keys, their attestations and thresholds.
 func keyLines(file client.FileChange, ring *keyring) (lines []string) {
 	attested := map[string]bool{}
+	chains := map[string][]string{}
 	for _, a := range file.Attestations {
-		attested[a.KeyID] = len(a.New) > 0
+		attested[a.KeyID], chains[a.KeyID] = len(a.New) > 0, a.New
 	}
 	told := map[string]bool{} // keys whose attestation comes or goes with them
 	for _, key := range file.Keys {
@@ -82,12 +107,8 @@ func keyLines(file client.FileChange, ring *keyring) (lines []string) {
 		if key.Added {
 			sign = "+"
 		}
-		switch {
-		case !key.Added || !attested[id]:
-		case ring.doubted[id]:
-			note += ", attestation not believed"
-		default:
-			note += ", attested"
+		if key.Added && attested[id] {
+			note += ring.worth(key.Key, chains[id])
 		}
 		told[id] = told[id] || key.Added == attested[id]
 		lines = append(lines, fmt.Sprintf("%s %-9s key %s%s", sign, clip(key.Role, 100), ring.describe(id), note))

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signet-trust/signet/attestation"
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/keystore/yubikey"
@@ -37,7 +38,8 @@ type keyring struct {
 	comingKeys []foundKey
 	warned     bool // of the keys that come
 
-	doubted map[string]bool // by key ID: its attestation is not believed here
+	vouchers *attestation.Roots // who is believed to vouch for YubiKeys; nil: Yubico
+	vouched  map[string]string  // what keyLines says of attestations, by key ID and chain
 }
 
 // A foundKey is what a KEY argument turned out to be.

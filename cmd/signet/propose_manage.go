@@ -92,6 +92,7 @@ type shownNeed struct {
 func newProposeShow(a *app) *cobra.Command {
 	var apart apartFlags
 	var out string
+	var roots attestationRoots
 	cmd := &cobra.Command{
 		Use:   "show REPO ID | FILE",
 		Short: "Show what a proposal would change, and who has signed it",
@@ -101,9 +102,15 @@ proposal goes to a file, for somebody without a network.`,
 		Args: cobra.RangeArgs(1, 2),
 	}
 	apart.add(cmd)
+	roots.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "write the proposal to this `file`")
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
+		trusted, err := roots.load()
+		if err != nil {
+			return err
+		}
 		return a.review(ctx, args, apart, func(ring *keyring, _ *client.Publisher, proposal heard, review *client.Review) error {
+			ring.vouchers = trusted
 			if out != "" {
 				if err := writeProposal(out, review.Proposal, false); err != nil {
 					return err
@@ -204,6 +211,7 @@ func newProposeRebase(a *app) *cobra.Command {
 	p := &proposing{}
 	var keys []string
 	var expires lifeFlag
+	var roots attestationRoots
 	cmd := &cobra.Command{
 		Use:   "rebase REPO ID | FILE",
 		Short: "Propose anew what went stale",
@@ -217,6 +225,7 @@ wish that anybody may have written.
 	p.flags(cmd)
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "sign with this `KEY` (may be given several times; default: those at hand)")
 	expires.add(cmd)
+	roots.add(cmd)
 	a.secretFlags(cmd)
 	a.yesFlag(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
@@ -229,6 +238,9 @@ wish that anybody may have written.
 			return err
 		}
 		defer ring.Close()
+		if ring.vouchers, err = roots.load(); err != nil {
+			return err
+		}
 		proposal, _, err := a.hear(ctx, ring, args, apartFlags{})
 		if err != nil {
 			return err
@@ -267,6 +279,7 @@ wish that anybody may have written.
 }
 
 func newProposePublish(a *app) *cobra.Command {
+	var roots attestationRoots
 	cmd := &cobra.Command{
 		Use:   "publish REPO ID | FILE...",
 		Short: "Publish a proposal that all have signed",
@@ -275,6 +288,7 @@ that people signed apart: their signatures are put together. One file and nothin
 else may be given, or REPO and ID.`,
 		Args: cobra.MinimumNArgs(1),
 	}
+	roots.add(cmd)
 	a.yesFlag(cmd)
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
 		ring, err := a.keyring()
@@ -282,6 +296,9 @@ else may be given, or REPO and ID.`,
 			return err
 		}
 		defer ring.Close()
+		if ring.vouchers, err = roots.load(); err != nil {
+			return err
+		}
 		proposal, review, err := a.gather(ctx, ring, args)
 		if err != nil {
 			return err

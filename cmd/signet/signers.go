@@ -242,6 +242,7 @@ func (r *keyring) attestation(ctx context.Context, key foundKey) ([]string, erro
 // that all of them are in hardware.
 func (r *keyring) warnOfKeys(roots *attestation.Roots, role string, keys []*tuf.Key, attestations map[string][]string) (proved bool) {
 	proved = true
+	r.vouchers = roots
 	for _, key := range keys {
 		name := fmt.Sprintf("%s key %s", role, r.describe(key.ID()))
 		proof, err := roots.Check(key, attestations[key.ID()], r.app.now())
@@ -250,10 +251,6 @@ func (r *keyring) warnOfKeys(roots *attestation.Roots, role string, keys []*tuf.
 		case tuf.RuleOf(err) == tuf.RuleNotAttested:
 			r.app.note("warning: %s: nothing proves that it was made on a YubiKey; there may be copies of it", name)
 		case err != nil:
-			if r.doubted == nil {
-				r.doubted = map[string]bool{}
-			}
-			r.doubted[key.ID()] = true
 			r.app.note("warning: %s: its attestation will not be believed: %s", name, sentence(err))
 		default:
 			if weakness := attestation.Weak(proof, key); weakness != "" {

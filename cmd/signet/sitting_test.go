@@ -233,7 +233,7 @@ func TestKeysWithoutProofAreWarnedOf(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	lines := keyLines(client.FileChange{Keys: []client.KeyChange{{Role: "root", Key: key, Added: true}}, Attestations: []client.AttestationChange{{KeyID: key.ID(), New: []string{"garbled"}}}}, s.ring)
-	if len(lines) != 1 || !strings.HasSuffix(lines[0], ", attestation not believed") {
+	if len(lines) != 1 || !strings.HasSuffix(lines[0], ", attestation not believed (attestation-chain)") {
 		t.Errorf("got %q", lines)
 	}
 }
