@@ -107,11 +107,11 @@ func (a *app) approve(ctx context.Context, args []string, f approveFlags) error 
 		}
 		return a.publishApproved(ctx, ring, proposal, review, nil)
 	}
+	a.propose = &proposing{} // keys that are elsewhere are not waited for
 	hand, err := ring.atHand(ctx, f.keys)
 	if err != nil {
 		return err
 	}
-	a.propose = &proposing{} // keys that are elsewhere are not waited for
 	err = review.Choose(ring.lazy(presentFirst(hand)))
 	a.propose = nil
 	if err != nil {

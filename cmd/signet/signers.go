@@ -24,6 +24,13 @@ func (r *keyring) atHand(ctx context.Context, names []string) ([]foundKey, error
 		if err != nil {
 			return nil, err
 		}
+		if r.app.propose != nil && !key.present() {
+			// What is elsewhere is not waited for then: so whether it is, counts.
+			if onStick, err := r.locate(ctx, key); err == nil {
+				slot := onStick.Info()
+				key.slot = &slot
+			}
+		}
 		keys = append(keys, key)
 	}
 	if len(names) == 0 {
