@@ -9,6 +9,7 @@ import (
 
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/tuf"
+	"github.com/signet-trust/signet/workload"
 )
 
 // Exit statuses. A verdict and trouble never share one: a script may retry after
@@ -45,20 +46,42 @@ func advise(err error, format string, args ...any) error {
 // An imageError is about an image that was asked about, so that its hint can name it.
 type imageError struct {
 	error
-	image  string // REPO:TAG, as it would be signed
+	asked  string // the image, as it was asked about
+	image  string // REPO:TAG, as it would be signed; "": it has no tag
 	policy bool   // that a policy decided on
+	place  string // where it is written, of an object's image
 }
 
 func (e *imageError) Unwrap() error { return e.error }
 
 // ofImage makes err one about the image of a decision.
 func ofImage(d *client.Decision, err error) error {
+	about := imageError{asked: d.Image, policy: d.Policy != nil}
 	image, parseErr := tuf.ParseImage(d.Image)
-	if parseErr != nil || image.Tag == "" {
+	if parseErr != nil {
 		return err
 	}
+	if image.Tag != "" {
+		about.image = tuf.TagPath(image.Repository, image.Tag)
+	}
 	return each(err, func(err error) error {
-		return &imageError{err, tuf.TagPath(image.Repository, image.Tag), d.Policy != nil}
+		one := about
+		one.error = err
+		return &one
+	})
+}
+
+// ofObject makes err one about an image of a Kubernetes object in a file: there it is
+// mended.
+func ofObject(d *client.Decision, image workload.Image, object, file string, err error) error {
+	place := fmt.Sprintf("%s of %s in %s", clip(image.Pointer, 200), clip(object, 200), file)
+	return each(ofImage(d, err), func(err error) error {
+		about, ok := err.(*imageError)
+		if !ok { // whose name is none
+			about = &imageError{error: err, policy: d.Policy != nil}
+		}
+		about.error, about.place = fmt.Errorf("%s: %w", place, about.error), place
+		return about
 	})
 }
 

@@ -69,14 +69,25 @@ func hintRefused(err error) string {
 	if refusal.Clause == client.ClauseProposals {
 		return "do not sign it; ask who proposed it, by another way than this server or file"
 	}
-	image, unsigned := "IMAGE", ""
+	asked, image, place, unsigned := "IMAGE", "IMAGE", "", ""
 	if about, ok := errors.AsType[*imageError](err); ok {
-		image, unsigned = about.image, "; where nobody signs it, a policy can let it run, by an exemption of its digest or a rule of mode warn: signet verify --policy FILE, docs/policy.md"
+		place = about.place
+		if about.asked != "" {
+			asked = clip(about.asked, 300)
+		}
+		if image = about.image; image == "" {
+			image = orName(refusal.Repository) + ":TAG"
+		}
+		unsigned = "; where nobody signs it, a policy can let it run, by an exemption of its digest or a rule of mode warn: signet verify --policy FILE, docs/policy.md"
 		if about.policy {
 			unsigned = "; where nobody signs it, the policy can let it run, by an exemption of its digest or a rule of mode warn: docs/policy.md"
 		}
 	}
 	switch refusal.Rule {
+	case tuf.RuleName:
+		if place != "" {
+			return "write an image's name there: " + place
+		}
 	case tuf.RuleAnchor:
 		if refusal.Role == tuf.RoleRoot {
 			return "either the pinned key is not the publisher's (signet trust list shows what is pinned here; compare it with what signet init printed), or somebody shows a forged repository"
@@ -84,7 +95,13 @@ func hintRefused(err error) string {
 		return "say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL; a new repository of your own starts with signet init" + unsigned
 	case tuf.RuleAbsent:
 		return "do not run it; if it is yours, sign it: signet sign " + image + "; signet list " + orName(refusal.Repository) + " shows what is signed"
-	case tuf.RuleDigest:
+	case tuf.RuleDigest, tuf.RuleCurrent:
+		if place != "" {
+			return "write there what the tag means, which signet verify prints for the tag alone: " + place
+		}
+		if refusal.Rule == tuf.RuleCurrent {
+			return "run what the tag means now, which signet verify prints for the tag alone"
+		}
 		return "run what the tag means, which signet verify prints for the tag alone, or have this digest signed"
 	case tuf.RuleVoice:
 		return fmt.Sprintf("do not run it before %s has looked at it and signed it too: signet sign %s --as %s; signet trust list shows whose word is required here, and signet signer list %s who the signers are", word(refusal.Role), image, word(refusal.Role), orName(refusal.Repository))
@@ -108,9 +125,7 @@ func hintRefused(err error) string {
 	case tuf.RuleLimit:
 		return "the server sent more than it should; something between here and it misbehaves"
 	case tuf.RulePolicy, tuf.RulePlatform:
-		return "signet policy explain POLICY IMAGE tells which rules were held against it; whoever keeps the policy can add one"
-	case tuf.RuleCurrent:
-		return "run what the tag means now, which signet verify prints for the tag alone"
+		return "signet policy explain POLICY " + asked + " tells which rules were held against it; whoever keeps the policy can add one"
 	case tuf.RuleAge:
 		return "where it was signed too long ago, a publisher must run: signet renew " + orName(refusal.Repository) + "; where a server last confirmed it too long ago, see that this machine reaches the server"
 	case tuf.RulePath:

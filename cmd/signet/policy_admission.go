@@ -79,6 +79,7 @@ func (a *app) admitObject(ctx context.Context, p *policy.Policy, engine *policy.
 	var refused error
 	for _, image := range images {
 		decision, err := engine.Decide(ctx, policy.Question{Image: image.Value})
+		err = ofObject(decision, image, name, file, err)
 		refused = errors.Join(refused, err)
 		admitted := policyAdmitted{File: file, Object: name, Namespace: asked.namespace, Container: image.Container, Pointer: image.Pointer, Decision: decision}
 		if decision.Trusted && k.Rewrites(asked.namespace, kind, image.Container) {
