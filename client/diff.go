@@ -138,6 +138,9 @@ func (d *draft) change() (FileChange, error) {
 // plainJSON returns canonical JSON as JSON: canonical form leaves control
 // characters in strings raw (the line ends of a PEM, say), and has none elsewhere.
 func plainJSON(canonical []byte) []byte {
+	if !slices.ContainsFunc(canonical, func(c byte) bool { return c < ' ' }) {
+		return canonical
+	}
 	var plain []byte
 	for _, c := range canonical {
 		if c < ' ' {

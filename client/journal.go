@@ -210,7 +210,7 @@ func retryGrace(e JournalEntry) time.Duration { return max(48*time.Hour, e.Expir
 // server has turned the first one down, or where both are wanted (again).
 func (j journal) settle(d *draft, repository string, again bool) error {
 	entries, err := j.read(repository)
-	if err != nil || len(entries) == 0 {
+	if err != nil || !slices.ContainsFunc(entries, func(e JournalEntry) bool { return e.Role == d.role && e.Version == d.version() }) {
 		return err
 	}
 	payload, err := d.encodePayload()

@@ -137,10 +137,42 @@ func isRole(name string) bool { return tuf.IsTopLevel(name) || tuf.CheckRoleName
 
 // A sketch is what one has to know of a file to keep track of expiries.
 type sketch struct {
-	Signed struct {
-		Expires     time.Time       `json:"expires"`
-		Delegations json.RawMessage `json:"delegations"`
-	} `json:"signed"`
+	expires     time.Time
+	delegations json.RawMessage
+}
+
+// readSketch reads a file that was checked, as far as it must: the members stand in
+// their order, and the targets, which are all of a large file, after what is sought.
+func readSketch(data []byte) (s sketch, err error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	for _, within := range []string{"signed", "targets"} { // what stands in the first, up to the second
+		if _, err := dec.Token(); err != nil {
+			return s, err
+		}
+		for dec.More() {
+			name, err := dec.Token()
+			if err != nil {
+				return s, err
+			}
+			if name == within {
+				break
+			}
+			var value any = new(json.RawMessage)
+			switch {
+			case within == "targets" && name == "expires":
+				value = &s.expires
+			case within == "targets" && name == "delegations":
+				value = &s.delegations
+			}
+			if err := dec.Decode(value); err != nil {
+				return s, err
+			}
+		}
+	}
+	if s.expires.IsZero() {
+		return s, errors.New("no expiry stands ahead of the targets")
+	}
+	return s, nil
 }
 
 // expiries says when changed files expire. Where who delegates to whom has changed,
@@ -149,19 +181,22 @@ type sketch struct {
 func (s *Server) expiries(repository string, head *Head, next *tuf.State, changed []tuf.File) []api.ExpiringRole {
 	var list []api.ExpiringRole
 	for _, file := range changed {
-		var now, then sketch
-		if err := json.Unmarshal(file.Bytes, &now); err != nil {
+		now, err := readSketch(file.Bytes)
+		if err != nil {
 			return nil
 		}
 		if old := head.State.Roles[file.Role]; file.Role != tuf.RoleRoot {
-			if old.Bytes != nil && json.Unmarshal(old.Bytes, &then) != nil {
-				return nil
+			var then sketch
+			if old.Bytes != nil {
+				if then, err = readSketch(old.Bytes); err != nil {
+					return nil
+				}
 			}
-			if !bytes.Equal(now.Signed.Delegations, then.Signed.Delegations) {
+			if !bytes.Equal(now.delegations, then.delegations) {
 				return s.allExpiries(repository, next)
 			}
 		}
-		list = append(list, api.ExpiringRole{Role: file.Role, Version: file.Version, Expires: now.Signed.Expires})
+		list = append(list, api.ExpiringRole{Role: file.Role, Version: file.Version, Expires: now.expires})
 	}
 	return list
 }

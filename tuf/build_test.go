@@ -2,6 +2,7 @@ package tuf_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
@@ -95,6 +96,23 @@ func TestRemoveTag(t *testing.T) {
 	}
 }
 
+// spaced writes custom in another form that means the same, and unreadable breaks
+// the digests.
+func spaced(md *tuf.Targets) *tuf.Targets {
+	for _, file := range md.Signed.Targets {
+		custom := json.RawMessage(" " + string(*file.Custom))
+		file.Custom = &custom
+	}
+	return md
+}
+
+func unreadable(md *tuf.Targets) *tuf.Targets {
+	for _, file := range md.Signed.Targets {
+		file.Hashes["sha256"] = file.Hashes["sha256"][1:]
+	}
+	return md
+}
+
 func TestDiff(t *testing.T) {
 	one, two := target("one"), target("two")
 	noted := one
@@ -120,6 +138,8 @@ func TestDiff(t *testing.T) {
 		{"a tag goes", build(map[string]tuf.Target{"1": one}), build(nil), []tuf.Change{{Path: at("1"), Old: &one}, {Path: record("1", one), Old: &one}}},
 		{"only an annotation", build(map[string]tuf.Target{"1": one}), build(map[string]tuf.Target{"1": noted}),
 			[]tuf.Change{{Path: at("1"), Old: &one, New: &noted}, {Path: record("1", one), Old: &one, New: &noted}}},
+		{"other bytes that say the same", spaced(build(map[string]tuf.Target{"1": noted})), build(map[string]tuf.Target{"1": noted}), nil},
+		{"what says nothing", unreadable(build(map[string]tuf.Target{"1": one})), build(map[string]tuf.Target{"1": one}), []tuf.Change{{Path: at("1"), New: &one}, {Path: record("1", one), New: &one}}},
 		{"a tag moves", build(map[string]tuf.Target{"1": one}), build(map[string]tuf.Target{"1": two}),
 			[]tuf.Change{{Path: at("1"), Old: &one, New: &two}, {Path: record("1", two), New: &two}, {Path: record("1", one), Old: &one}}},
 	} {

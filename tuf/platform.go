@@ -1,6 +1,7 @@
 package tuf
 
 import (
+	"bytes"
 	"encoding/json"
 	"regexp"
 )
@@ -39,7 +40,10 @@ func checkPlatforms(platforms []string) error {
 // platformsIn reads the member platforms of a target's custom, nil for none.
 func platformsIn(custom *json.RawMessage) ([]string, error) {
 	var object map[string]json.RawMessage
-	if custom == nil || json.Unmarshal(*custom, &object) != nil {
+	if custom == nil || !bytes.Contains(*custom, []byte("platforms")) && !bytes.Contains(*custom, []byte(`\`)) {
+		return nil, nil // as in most of them: no such name, nor any that is written with escapes
+	}
+	if json.Unmarshal(*custom, &object) != nil {
 		return nil, nil
 	}
 	raw, ok := object["platforms"]

@@ -1,6 +1,7 @@
 package tuf
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -181,33 +182,48 @@ type Change struct {
 
 // Diff lists what changes from old to new, sorted by path. old may be nil.
 func Diff(old, new *Targets) []Change {
-	before, after := map[string]Target{}, map[string]Target{}
+	var before map[string]*metadata.TargetFiles
 	if old != nil {
-		for _, e := range Entries(old) {
-			before[e.Path] = e.Target
+		before = old.Signed.Targets
+	}
+	var paths []string // of entries that are not the same: nearly all of them are
+	for p, is := range new.Signed.Targets {
+		if was, ok := before[p]; !ok || !sameEntry(was, is) {
+			paths = append(paths, p)
 		}
 	}
-	for _, e := range Entries(new) {
-		after[e.Path] = e.Target
+	for p := range before {
+		if _, ok := new.Signed.Targets[p]; !ok {
+			paths = append(paths, p)
+		}
 	}
+	slices.Sort(paths)
 	var changes []Change
-	paths := maps.Clone(before)
-	maps.Copy(paths, after)
-	for _, p := range slices.Sorted(maps.Keys(paths)) {
-		was, had := before[p]
-		is, has := after[p]
-		change := Change{Path: p}
-		if had {
-			change.Old = &was
-		}
-		if has {
-			change.New = &is
-		}
-		if had != has || !was.equal(is) {
+	for _, p := range paths {
+		change := Change{Path: p, Old: meaning(before[p]), New: meaning(new.Signed.Targets[p])}
+		if (change.Old == nil) != (change.New == nil) || change.Old != nil && !change.Old.equal(*change.New) {
 			changes = append(changes, change)
 		}
 	}
 	return changes
+}
+
+// sameEntry tells whether two entries say the same in the same bytes.
+func sameEntry(a, b *metadata.TargetFiles) bool {
+	return a == b || a.Length == b.Length && (a.Custom == nil) == (b.Custom == nil) && (a.Custom == nil || bytes.Equal(*a.Custom, *b.Custom)) &&
+		maps.EqualFunc(a.Hashes, b.Hashes, func(x, y metadata.HexBytes) bool { return bytes.Equal(x, y) })
+}
+
+// meaning returns what an entry says, nil for one that is not there or says nothing.
+func meaning(file *metadata.TargetFiles) *Target {
+	if file == nil {
+		return nil
+	}
+	target, err := targetOf(file)
+	if err != nil {
+		return nil
+	}
+	return &target
 }
 
 func (t Target) equal(u Target) bool {
@@ -232,15 +248,11 @@ func checkTargets(repository, role string, md *Targets) error {
 		if len(file.Hashes) != 1 || len(file.Hashes["sha256"]) != 32 || file.Length < 1 {
 			return refuse(RuleShape, "the target %q has other than one sha256 and a length above zero", clip(p))
 		}
-		target, err := targetOf(file)
-		if err != nil {
-			return refuse(RuleShape, "the target %q: %s", clip(p), detail(err))
-		}
 		if _, err := platformsIn(file.Custom); err != nil {
 			return refuse(RuleOf(err), "the target %q: %s", clip(p), detail(err))
 		}
-		if image.Digest != "" && image.Digest != target.Digest {
-			return refuse(RulePath, "the record %q is of another digest, %s", clip(p), target.Digest)
+		if digest := "sha256:" + hex.EncodeToString(file.Hashes["sha256"]); image.Digest != "" && image.Digest != digest {
+			return refuse(RulePath, "the record %q is of another digest, %s", clip(p), digest)
 		}
 	}
 	return nil

@@ -34,7 +34,7 @@ func servers() []mutation {
 		{"foreign publisher", "tuf/targets.go", `		if image.Repository != repository {
 			return refuse(RulePath`, `		if false {
 			return refuse(RulePath`, []string{"property.TestEachAbuse"}, nil},
-		{"foreign publisher", "tuf/targets.go", `if image.Digest != "" && image.Digest != target.Digest {`, `if false {`, []string{"property.TestEachAbuse"}, nil},
+		{"foreign publisher", "tuf/targets.go", `image.Digest != "" && image.Digest != digest {`, `digest == "" {`, []string{"property.TestEachAbuse"}, nil},
 		{"wrong software", "tuf/publish.go", `if len(p.rules.RootKeys) > 0 && !slices.Contains(p.rules.RootKeys, id) {`, `if false {`, []string{"server.TestRootKeysByRule"}, nil},
 
 		{"two publishers at once", "server/store/publish.go", `	if err == nil && n == 0 {
