@@ -3,6 +3,7 @@ package client
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +52,25 @@ func TestFullDiskKeepsRollbackProtection(t *testing.T) {
 			b.trusts("1.0", "two")
 		})
 	}
+}
+
+// TestManyRootsAreAllKept has a verifier follow several roots at once: it keeps each,
+// to heal from and to connect other anchors by, and goes on from the last.
+func TestManyRootsAreAllKept(t *testing.T) {
+	b := newBench(t)
+	b.trusts("1.0", "one")
+	for range 3 {
+		b.rotateSnapshot()
+	}
+	b.repo.release()
+	b.trusts("1.0", "one")
+	d, err := OpenDir(b.folder())
+	b.repo.must(err)
+	if versions := d.roots(); !slices.Equal(versions, []int64{4, 3, 2, 1}) || d.rootVersion() != 4 {
+		t.Errorf("kept are the roots %d, and version %d is the newest", versions, d.rootVersion())
+	}
+	b.repo.must(os.WriteFile(filepath.Join(b.folder(), "root.json"), []byte("{"), 0o600))
+	b.trusts("1.0", "one")
 }
 
 // TestRotationHealsAfterCrash stops a process right after it wrote a root that

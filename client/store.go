@@ -264,13 +264,44 @@ func (d *Dir) Save(ctx context.Context, files []tuf.File) (err error) {
 	return d.saveAll(rest)
 }
 
+// saveAll writes files. Of several roots, as after a long sleep, each is kept, and the
+// last alone is the newest.
 func (d *Dir) saveAll(files []tuf.File) error {
-	for _, file := range files {
+	newest, err := d.keepRoots(files)
+	if err != nil {
+		return err
+	}
+	for i, file := range files {
+		if file.Role == tuf.RoleRoot && file.Bytes != nil && i != newest {
+			continue
+		}
 		if err := d.save(file); err != nil {
 			return err
 		}
 	}
 	return syncDir(d.path)
+}
+
+// keepRoots writes the roots among files into .roots, and returns which is the last.
+func (d *Dir) keepRoots(files []tuf.File) (newest int, err error) {
+	newest = -1
+	for i, file := range files {
+		if file.Role != tuf.RoleRoot || file.Bytes == nil {
+			continue
+		}
+		newest = i
+		kept := d.rootPath(file.Version)
+		if err := makeParent(kept); err != nil {
+			return 0, err
+		}
+		if err := writeFile(kept, file.Bytes, 0o600); err != nil {
+			return 0, err
+		}
+	}
+	if newest < 0 {
+		return newest, nil
+	}
+	return newest, syncDir(filepath.Join(d.path, rootsFolder))
 }
 
 func (d *Dir) writeMarks() error {
@@ -289,28 +320,19 @@ func (d *Dir) save(file tuf.File) error {
 		}
 		return nil
 	}
-	if file.Role == tuf.RoleRoot {
-		kept := d.rootPath(file.Version)
-		if err := makeParent(kept); err != nil {
-			return err
-		}
-		if err := writeFile(kept, file.Bytes, 0o600); err != nil {
-			return err
-		}
-		if err := syncDir(filepath.Dir(kept)); err != nil {
-			return err
-		}
-	}
 	return writeFile(path, file.Bytes, 0o600)
 }
 
+// rootsFolder is the folder of all roots that were verified.
+const rootsFolder = ".roots"
+
 func (d *Dir) rootPath(version int64) string {
-	return filepath.Join(d.path, ".roots", strconv.FormatInt(version, 10)+".json")
+	return filepath.Join(d.path, rootsFolder, strconv.FormatInt(version, 10)+".json")
 }
 
 // roots returns the versions of all roots that were verified, newest first.
 func (d *Dir) roots() []int64 {
-	entries, err := os.ReadDir(filepath.Join(d.path, ".roots"))
+	entries, err := os.ReadDir(filepath.Join(d.path, rootsFolder))
 	if err != nil {
 		return nil
 	}
@@ -391,7 +413,7 @@ func (d *Dir) forget(ctx context.Context, kept *Replacement) error {
 		}
 		err = errors.Join(err, os.Remove(filepath.Join(d.path, entry.Name())))
 	}
-	err = errors.Join(err, os.RemoveAll(filepath.Join(d.path, ".roots")))
+	err = errors.Join(err, os.RemoveAll(filepath.Join(d.path, rootsFolder)))
 	before := d.marks
 	if readErr := d.readMarks(&d.marks); readErr == nil {
 		before = d.marks
