@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -8,6 +10,39 @@ import (
 
 	"github.com/signet-trust/signet/client"
 )
+
+// printJSON writes what the encoder would, one repository after the other: all of
+// them in one piece can be larger than all that was read.
+func (r *compromisedResult) printJSON(w io.Writer) error {
+	const none = `"repositories":[]`
+	head := *r
+	head.Repositories = []*client.Compromise{}
+	var frame bytes.Buffer
+	if err := encodeJSON(&frame, head); err != nil {
+		return err
+	}
+	// In a text the quotes would be escaped, so it is the member.
+	before, after, ok := bytes.Cut(frame.Bytes(), []byte(none))
+	if !ok {
+		return errors.New("the report has no list of repositories")
+	}
+	out := &errWriter{w: w}
+	out.Write(before)
+	io.WriteString(out, strings.TrimSuffix(none, "]"))
+	for i, repository := range r.Repositories {
+		if i > 0 {
+			io.WriteString(out, ",")
+		}
+		var piece bytes.Buffer
+		if err := encodeJSON(&piece, repository); err != nil {
+			return err
+		}
+		out.Write(bytes.TrimSuffix(piece.Bytes(), []byte("\n")))
+	}
+	io.WriteString(out, "]")
+	out.Write(after)
+	return out.err
+}
 
 // printCompromised is the report as people read it. The plan is left out where a
 // guided run goes through it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,29 @@ func pageAndText(t *testing.T, r *compromisedResult) (page, text string) {
 	var b bytes.Buffer
 	(&app{}).printCompromised(cleanWriter{&b}, r, false)
 	return string(data), b.String()
+}
+
+// TestReportInPieces holds the report's JSON, which is written piece by piece, to what
+// it is in one.
+func TestReportInPieces(t *testing.T) {
+	for name, change := range map[string]func(*compromisedResult){
+		"one repository": func(*compromisedResult) {},
+		"none":           func(r *compromisedResult) { r.Repositories = []*client.Compromise{} },
+		"several, and names that look like the list": func(r *compromisedResult) {
+			r.Name = `"repositories":[]`
+			r.Repositories = append(r.Repositories, &client.Compromise{Repository: `<&>"repositories":[]`}, r.Repositories[0])
+			r.Plan = []planned{{Repository: "registry.example.com/team/app", Command: `signet rotate "repositories":[]`}}
+		},
+	} {
+		r := aReport(change)
+		var whole, pieces bytes.Buffer
+		if err := errors.Join(encodeJSON(&whole, r), (&app{output: outputJSON, stdout: &pieces}).print(r, nil)); err != nil {
+			t.Fatal(err)
+		}
+		if whole.String() != pieces.String() {
+			t.Errorf("%s: in pieces it is\n%s\nand in one\n%s", name, pieces.String(), whole.String())
+		}
+	}
 }
 
 // TestReportSaysNoMoreThanIsKnown has a past that was not all told: nobody can say then

@@ -19,13 +19,21 @@ const (
 // print writes one result to stdout: v as one line of JSON, or what text writes.
 func (a *app) print(v any, text func(w io.Writer)) error {
 	if a.output == outputJSON {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(v)
+		if large, ok := v.(interface{ printJSON(io.Writer) error }); ok {
+			return large.printJSON(a.stdout)
+		}
+		return encodeJSON(a.stdout, v)
 	}
 	w := &errWriter{w: a.stdout}
 	text(w)
 	return w.err
+}
+
+// encodeJSON writes v as JSON, and the end of a line.
+func encodeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 // note says something on stderr, beside the results.
