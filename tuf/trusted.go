@@ -230,10 +230,11 @@ func (t *Trusted) UpdateRoot(data []byte) (err error) {
 		return &Refusal{Repository: t.repository, Role: RoleRoot, Version: version, Rule: RuleRootChain, Clause: "TUF §5.3.5",
 			Detail: fmt.Sprintf("version %d follows version %d, but version %d was expected", version, old.Signed.Version, old.Signed.Version+1)}
 	}
-	if err := VerifyRoot(root, root); err != nil {
+	usable := usableRoot(root)
+	if err := usable.VerifyDelegate(RoleRoot, root); err != nil {
 		return t.refuse(err, RoleRoot, version, "TUF §5.3.4, by its own keys")
 	}
-	t.set.Root = usableRoot(root)
+	t.set.Root = usable
 	t.bytes[RoleRoot] = data
 	return nil
 }
