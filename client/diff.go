@@ -60,6 +60,7 @@ type Delegation struct {
 // An AttestationChange is a key whose attestation comes, goes, or is another.
 type AttestationChange struct {
 	KeyID string   `json:"keyID"`
+	Key   *tuf.Key `json:"-"`             // nil: no role lists it from now on
 	Old   []string `json:"old,omitempty"` // PEM certificates, leaf first; none: the attestation is new
 	New   []string `json:"new,omitempty"` // none: it goes
 }
@@ -121,7 +122,7 @@ func (d *draft) change() (FileChange, error) {
 	}
 	c.compareKeys(before.keys, after.keys)
 	c.compareSigners(before, after)
-	c.compareAttestations(before.attestations, after.attestations)
+	c.compareAttestations(before.attestations, after)
 	if c.WasExpires != nil {
 		c.compareMembers(before.members, after.members)
 	}
@@ -246,13 +247,19 @@ func (c *FileChange) compareSigners(before, after side) {
 	}
 }
 
-func (c *FileChange) compareAttestations(before, after map[string][]string) {
-	keys := map[string][]string{}
-	maps.Copy(keys, before)
-	maps.Copy(keys, after)
-	for _, id := range slices.Sorted(maps.Keys(keys)) {
-		if !slices.Equal(before[id], after[id]) {
-			c.Attestations = append(c.Attestations, AttestationChange{KeyID: id, Old: before[id], New: after[id]})
+func (c *FileChange) compareAttestations(before map[string][]string, after side) {
+	chains := map[string][]string{}
+	maps.Copy(chains, before)
+	maps.Copy(chains, after.attestations)
+	keys := map[string]*tuf.Key{}
+	for _, role := range after.keys {
+		for _, key := range role.Keys {
+			keys[key.ID()] = key
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(chains)) {
+		if was, is := before[id], after.attestations[id]; !slices.Equal(was, is) {
+			c.Attestations = append(c.Attestations, AttestationChange{KeyID: id, Key: keys[id], Old: was, New: is})
 		}
 	}
 }

@@ -75,7 +75,7 @@ func TestChangeRootKeys(t *testing.T) {
 	if diff := cmp.Diff([]ThresholdChange{{"root", 1, 2}}, file.Thresholds); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]AttestationChange{{KeyID: alice.Key().ID(), New: []string{"ALICE"}}}, file.Attestations); diff != "" {
+	if diff := cmp.Diff([]AttestationChange{{KeyID: alice.Key().ID(), Key: alice.Key(), New: []string{"ALICE"}}}, file.Attestations); diff != "" {
 		t.Error(diff)
 	}
 	if len(file.Keys) != 2 || !file.Keys[0].Added || !file.Keys[1].Added || len((*changes)[0].Warnings) > 0 || len(file.Members) > 0 {

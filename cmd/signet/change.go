@@ -73,7 +73,10 @@ func (a *app) printFile(w io.Writer, repository string, file client.FileChange, 
 // worth says what an attestation that comes with a key proves, whoever put it there: that
 // there is one means nothing.
 func (r *keyring) worth(key *tuf.Key, chain []string) string {
-	of := key.ID() + strings.Join(chain, "")
+	if key == nil {
+		return ", which no role lists"
+	}
+	of := fmt.Sprintf("%s %q", key.ID(), chain)
 	if text, ok := r.vouched[of]; ok {
 		return text
 	}
@@ -117,9 +120,9 @@ func keyLines(file client.FileChange, ring *keyring) (lines []string) {
 		switch {
 		case told[a.KeyID]:
 		case len(a.Old) == 0:
-			lines = append(lines, "+ attestation of key "+ring.describe(a.KeyID))
+			lines = append(lines, "+ attestation of key "+ring.describe(a.KeyID)+ring.worth(a.Key, a.New))
 		case len(a.New) > 0:
-			lines = append(lines, "~ another attestation of key "+ring.describe(a.KeyID))
+			lines = append(lines, "~ another attestation of key "+ring.describe(a.KeyID)+ring.worth(a.Key, a.New))
 		default:
 			lines = append(lines, "- attestation of key "+ring.describe(a.KeyID))
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/keystore/yubikey"
+	"github.com/signet-trust/signet/test/yubikey/card"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -235,5 +236,44 @@ func TestKeysWithoutProofAreWarnedOf(t *testing.T) {
 	lines := keyLines(client.FileChange{Keys: []client.KeyChange{{Role: "root", Key: key, Added: true}}, Attestations: []client.AttestationChange{{KeyID: key.ID(), New: []string{"garbled"}}}}, s.ring)
 	if len(lines) != 1 || !strings.HasSuffix(lines[0], ", attestation not believed (attestation-chain)") {
 		t.Errorf("got %q", lines)
+	}
+}
+
+// What an attestation is worth is told of a key that is there already, too, be it the first
+// one or another one. Two chains of one key are not taken for each other.
+func TestAttestationOfAKeyThatIsThere(t *testing.T) {
+	s := sit(t)
+	s.ring.app.now = time.Now
+	maker, err := card.NewMaker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.ring.vouchers, err = attestation.Yubico().With(maker.AuthorityPEM()); err != nil {
+		t.Fatal(err)
+	}
+	key := s.ring.known[s.ids["carol"]].Key
+	leaf, stick, err := maker.Attest(card.Claim{Key: key.Public(), Slot: 0x9c, Serial: 1, Firmware: card.Firmware{Major: 5, Minor: 7, Patch: 4}, PIN: 3, Touch: 2, FormFactor: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := chainPEM([][]byte{leaf.Raw, stick.Raw})
+	bad := []string{strings.Join(good, "")}
+	const doubted = ", attestation not believed (attestation-chain)"
+	for _, test := range []struct {
+		key          *tuf.Key
+		old, new     []string
+		begins, ends string
+	}{
+		{key, nil, good, "+ attestation of", ": firmware 5.7.4, PIN always, touch always"},
+		{key, nil, bad, "+ attestation of", doubted},
+		{key, good, bad, "~ another attestation of", doubted},
+		{key, good, nil, "- attestation of", ""},
+		{nil, nil, good, "+ attestation of", ", which no role lists"},
+	} {
+		change := client.AttestationChange{KeyID: key.ID(), Key: test.key, Old: test.old, New: test.new}
+		lines := keyLines(client.FileChange{Attestations: []client.AttestationChange{change}}, s.ring)
+		if len(lines) != 1 || !strings.HasPrefix(lines[0], test.begins) || !strings.HasSuffix(lines[0], test.ends) {
+			t.Errorf("got %q, expected %s ... %s", lines, test.begins, test.ends)
+		}
 	}
 }
