@@ -10,8 +10,9 @@ import (
 // An occupied is a state folder as its Watcher's own: the lock of a file in it, which
 // lasts as long as the process does. It keeps nobody out.
 type occupied struct {
-	mu   sync.Mutex
-	file *os.File // locked, or nil
+	mu    sync.Mutex
+	file  *os.File // locked, or nil
+	ended bool     // by Close: it takes none any more
 }
 
 // Shared tells whether another Watcher has the same state folder, in this process or in
@@ -19,6 +20,7 @@ type occupied struct {
 // is verified again. It costs, though: each does over what the other has done, and where
 // their anchors differ, each follows the whole chain of roots anew. So two that live on
 // have a folder each; at a restart the new one shares for as long as the old one lasts.
+// After Close it returns ErrClosed.
 func (w *Watcher) Shared() (bool, error) {
 	folder := w.client.config.StateDir
 	if folder == "" {
@@ -27,6 +29,9 @@ func (w *Watcher) Shared() (bool, error) {
 	o := &w.occupied
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.ended {
+		return false, ErrClosed
+	}
 	if o.file != nil {
 		return false, nil
 	}
@@ -66,6 +71,7 @@ func (w *Watcher) occupy() {
 func (o *occupied) leave() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.ended = true
 	if o.file == nil {
 		return nil
 	}

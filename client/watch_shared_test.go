@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -44,6 +45,17 @@ func TestWatcherShared(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+	// A probe that comes late takes nothing back.
+	if _, err := two.Shared(); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	four := newWatcher(New(Config{StateDir: state}), WatchConfig{})
+	if shared(four) {
+		t.Error("one that was closed has the folder")
+	}
+	if err := four.Close(); err != nil {
+		t.Error(err)
 	}
 	if w := newWatcher(New(Config{}), WatchConfig{}); shared(w) {
 		t.Error("no folder is shared")
