@@ -65,7 +65,7 @@ func (a *app) admitObject(ctx context.Context, p *policy.Policy, engine *policy.
 	pass := func(why string) error {
 		passed.Passes = why
 		return a.print(passed, func(w io.Writer) {
-			fmt.Fprintf(w, "passes %s in %s: %s\n", passed.Object, passed.Namespace, passed.Passes)
+			fmt.Fprintf(w, "passes %s in %s: %s\n", clip(passed.Object, 200), clip(passed.Namespace, 200), clip(passed.Passes, maxSentence))
 		})
 	}
 	k := p.Kubernetes()
@@ -88,7 +88,7 @@ func (a *app) admitObject(ctx context.Context, p *policy.Policy, engine *policy.
 				admitted.Pinned += "@" + decision.Digest
 			}
 		}
-		where := fmt.Sprintf("%s in %s, %s: ", name, asked.namespace, image.Container)
+		where := fmt.Sprintf("%s in %s, %s: ", clip(name, 200), clip(asked.namespace, 200), clip(image.Container, 200))
 		if err := a.printRuled(admitted, decision, where, admitted.Pinned, err); err != nil {
 			return errors.Join(refused, err)
 		}
