@@ -249,7 +249,7 @@ func (r *keyring) attestation(ctx context.Context, key foundKey) ([]string, erro
 // that all of them are in hardware.
 func (r *keyring) warnOfKeys(roots *attestation.Roots, role string, keys []*tuf.Key, attestations map[string][]string) (proved bool) {
 	proved = true
-	r.vouchers = roots
+	r.vouchers, r.vouched = roots, nil
 	for _, key := range keys {
 		name := fmt.Sprintf("%s key %s", role, r.describe(key.ID()))
 		proof, err := roots.Check(key, attestations[key.ID()], r.app.now())

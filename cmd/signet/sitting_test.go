@@ -276,4 +276,10 @@ func TestAttestationOfAKeyThatIsThere(t *testing.T) {
 			t.Errorf("got %q, expected %s ... %s", lines, test.begins, test.ends)
 		}
 	}
+	// Who is believed may be another matter at the next step of the same command.
+	s.ring.warnOfKeys(attestation.Yubico(), "root", nil, nil)
+	change := client.AttestationChange{KeyID: key.ID(), Key: key, New: good}
+	if lines := keyLines(client.FileChange{Attestations: []client.AttestationChange{change}}, s.ring); len(lines) != 1 || !strings.HasSuffix(lines[0], doubted) {
+		t.Errorf("got %q, expected %s", lines, doubted)
+	}
 }
