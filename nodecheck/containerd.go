@@ -26,7 +26,8 @@ func (n *node) settings(ctx context.Context) settings {
 		defer cancel()
 		out, err := exec.CommandContext(ctx, n.Containerd, "--config", n.File, "config", "dump").Output()
 		if err == nil {
-			if s, err := parse(out); err == nil {
+			var s settings
+			if s, err = parse(out); err == nil {
 				s.whole = true
 				return s
 			}

@@ -196,6 +196,15 @@ func TestVerifiersWithoutAFolder(t *testing.T) {
 	}
 }
 
+// TestSettingsThatAreGarbled says what is wrong with what containerd told.
+func TestSettingsThatAreGarbled(t *testing.T) {
+	dir := write(t, map[string]string{"config.toml": "", "containerd": "#!/bin/sh\necho a =\n"})
+	found := statuses(t, Config{Containerd: filepath.Join(dir, "containerd"), File: filepath.Join(dir, "config.toml"), HostsDirs: []string{dir}})
+	if f := found["containerd"]; f.Status != Warning || !strings.Contains(f.Detail, "toml: ") {
+		t.Errorf("got %q (%s), expected a warning that says why", f.Status, f.Detail)
+	}
+}
+
 // TestSettingsThatAreNotKnown says no ok where only containerd itself could tell.
 func TestSettingsThatAreNotKnown(t *testing.T) {
 	const (
