@@ -86,11 +86,12 @@ func (d *Door) Open() guard.Door {
 	return guard.Door{Name: "kubernetes", Paths: []string{"/kubernetes/"}, Handler: d.Handler(), MaxBody: maxReview,
 		BreakGlass: []string{doorMutate, doorValidate, doorImageReview},
 		Refuse: func(w http.ResponseWriter, r *http.Request, status int, reason string) {
-			if r.URL.Path == providerPath {
+			switch r.URL.Path {
+			case "/kubernetes/mutate", "/kubernetes/validate", "/kubernetes/imagereview":
+				guard.RefuseJSON(w, r, status, reason)
+			default: // the provider's, or a Provider with a slip in its url
 				refuseProvider(w, r, status, reason)
-				return
 			}
-			guard.RefuseJSON(w, r, status, reason)
 		}}
 }
 

@@ -29,6 +29,7 @@ func TestGatekeeperIsToldThatItGetsNoAnswer(t *testing.T) {
 		{"too large", providerPath, question + strings.Repeat(" ", maxQuestion), guard.Limits{}, 0, http.StatusRequestEntityTooLarge, "bytes"},
 		{"a slip in the url", providerPath + "s", question, guard.Limits{}, 0, http.StatusNotFound, "nothing is asked here"},
 		{"asked too often", providerPath, question, narrow, 1, http.StatusTooManyRequests, "too often"},
+		{"asked too often, with a slip in the url", providerPath + "/", question, narrow, 1, http.StatusTooManyRequests, "too often"},
 		{"no certificate", providerPath, question, guard.Limits{Certified: []string{"kubernetes"}}, 0, http.StatusForbidden, "certificate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

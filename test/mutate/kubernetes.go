@@ -29,7 +29,7 @@ func kubernetes() []mutation {
 		{around, "guard/kubernetes/imagereview.go", `	if len(containers) == 0 {`, `	if false {`, []string{"kubernetes.TestImageReview"}, nil},
 		{around, "guard/kubernetes/provider.go", `	if r.err != nil {`, `	if false {`, []string{"kubernetes.TestProvider"}, nil},
 		{around, "guard/kubernetes/provider.go", `SystemError: "signet: " + reason`, `SystemError: ""`, []string{"kubernetes.TestGatekeeperIsToldThatItGetsNoAnswer"}, nil},
-		{around, "guard/kubernetes/door.go", `			if r.URL.Path == providerPath {`, `			if r.URL.Path == "" {`, []string{"kubernetes.TestGatekeeperIsToldThatItGetsNoAnswer"}, nil},
+		{around, "guard/kubernetes/door.go", `"/kubernetes/imagereview":`, `"/kubernetes/imagereview", providerPath:`, []string{"kubernetes.TestGatekeeperIsToldThatItGetsNoAnswer"}, nil},
 		{around, "workload/images.go", `		{"ephemeralContainers", KindEphemeral},`, ``, []string{"workload.TestImagesOfEveryKind", "kubernetes.TestOperations"}, nil},
 		{around, "workload/images.go", `		if source.value == nil {`, `		if source.value != 0 {`, []string{"workload.TestImagesOfEveryKind", "kubernetes.TestOperations"}, nil},
 		{around, "workload/images.go", `		if list.kind == KindContainer && len(containers) == 0 {`, `		if false {`, []string{"workload.TestAMalformedObjectIsAnErrorThatNamesThePlace"}, nil},
