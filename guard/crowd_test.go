@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/signet-trust/signet/guard/door"
 )
 
 // Whoever is slow on purpose cannot keep others from being answered, with many
@@ -23,7 +25,7 @@ func TestOneAddressCannotTakeEveryPlace(t *testing.T) {
 				g := New(Config{})
 				h := NewEntrance(g, Limits{Requests: places, Wait: time.Second}).Handler(Door{Name: "test", Paths: []string{"/"}, MaxBody: 8 << 20,
 					Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						if Who(r) == "192.0.2.1" {
+						if door.Who(r) == "192.0.2.1" {
 							<-hold
 						}
 						w.WriteHeader(http.StatusOK)

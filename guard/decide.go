@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/policy"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -34,15 +35,15 @@ func DecideDoor(g *Gate) Door {
 	return Door{Name: "decide", Paths: []string{PathDecide}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			RefuseJSON(w, r, http.StatusMethodNotAllowed, "ask with POST")
+			door.RefuseJSON(w, r, http.StatusMethodNotAllowed, "ask with POST")
 			return
 		}
 		var q DecideRequest
 		if status, err := ReadJSON(r, &q); err != nil {
-			RefuseJSON(w, r, status, err.Error())
+			door.RefuseJSON(w, r, status, err.Error())
 			return
 		}
-		decision, err := g.Ask(r.Context(), Asker{Door: "decide", Who: Who(r), Object: q.Object},
+		decision, err := g.Ask(r.Context(), Asker{Door: "decide", Who: door.Who(r), Object: q.Object},
 			Question{Question: policy.Question{Image: q.Image, Platform: q.Platform}, Offered: q.Digest})
 		writeDecision(w, decision, err)
 	})}
@@ -50,7 +51,7 @@ func DecideDoor(g *Gate) Door {
 
 func writeDecision(w http.ResponseWriter, decision *client.Decision, err error) {
 	if err != nil {
-		decision.Hint = Next(decision.Image, decision, err)
+		decision.Hint = door.Next(decision.Image, decision, err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	switch {

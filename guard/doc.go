@@ -3,8 +3,8 @@
 // the languages of those who ask; what they have in common is here.
 //
 //	the decision, counted and logged      gate.go, log.go, metrics.go
-//	what the registry offers for a name   offered.go
-//	doors, limits, who is asking          door.go, who.go
+//	what its doors know of it             door/
+//	doors, limits                         door.go
 //	POST /v1/decide, and who asks it      decide.go, remote.go
 //	is it well?                           health.go
 //

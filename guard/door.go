@@ -2,7 +2,6 @@ package guard
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -12,24 +11,9 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/internal/limit"
 )
-
-// A Door is one language that the gate speaks.
-type Door struct {
-	Name string // as the configuration calls it
-	// Paths are where it answers: one that ends in a slash stands for all below it.
-	Paths   []string
-	Handler http.Handler
-	// BreakGlass are the askers' doors in whose name it calls Gate.BreakGlass: what is
-	// counted is there from the start, since an alert sees no step from nothing to one.
-	BreakGlass []string
-	// MaxBody bounds a request's body; default 64 KiB.
-	MaxBody int64
-	// Refuse tells a client that its request got no further than the door; nil: as
-	// JSON. It never lets anything run.
-	Refuse func(w http.ResponseWriter, r *http.Request, status int, reason string)
-}
 
 // Limits bound what clients take. Rates below zero have no limit; ten times as many
 // may come at once. Loopback and sockets of this machine count for Total only.
@@ -111,7 +95,7 @@ func (e *Entrance) Handler(doors ...Door) http.Handler {
 				return
 			}
 		}
-		RefuseJSON(w, r, http.StatusNotFound, "no door of this gate is here; which are open is a matter of its configuration")
+		door.RefuseJSON(w, r, http.StatusNotFound, "no door of this gate is here; which are open is a matter of its configuration")
 	})
 }
 
@@ -119,27 +103,27 @@ func (e *Entrance) Handler(doors ...Door) http.Handler {
 func (e *Entrance) Wait(ctx context.Context) error { return e.work.TakeAll(ctx) }
 
 // enter lets a request through a door, if there is room for it.
-func (e *Entrance) enter(w http.ResponseWriter, r *http.Request, door Door) {
+func (e *Entrance) enter(w http.ResponseWriter, r *http.Request, to Door) {
 	refuse := func(status int, why, reason string) {
-		e.gate.metrics.turnedAway.WithLabelValues(door.Name, why).Inc()
-		if door.Refuse != nil {
-			door.Refuse(w, r, status, reason)
+		e.gate.metrics.turnedAway.WithLabelValues(to.Name, why).Inc()
+		if to.Refuse != nil {
+			to.Refuse(w, r, status, reason)
 			return
 		}
-		RefuseJSON(w, r, status, reason)
+		door.RefuseJSON(w, r, status, reason)
 	}
 	defer func() {
 		if trouble := recover(); trouble != nil {
-			e.gate.config.Log.Error("a door broke off", "door", door.Name, "panic", clean(fmt.Sprint(trouble)), "stack", string(debug.Stack()))
+			e.gate.config.Log.Error("a door broke off", "door", to.Name, "panic", clean(fmt.Sprint(trouble)), "stack", string(debug.Stack()))
 			refuse(http.StatusInternalServerError, "panic", "the gate could not find out: it broke off")
 		}
 	}()
-	if slices.Contains(e.limits.Certified, door.Name) && !Certified(r) && !unixSocket(r) {
+	if slices.Contains(e.limits.Certified, to.Name) && !door.Certified(r) && !door.UnixSocket(r) {
 		refuse(http.StatusForbidden, "certificate", "this door is for clients with a certificate by the gate's client-ca")
 		return
 	}
 	address := limit.Address(r.RemoteAddr)
-	if unixSocket(r) {
+	if door.UnixSocket(r) {
 		address = ""
 	}
 	if (address != "" && !e.address.Allow(address)) || !e.total.Allow() {
@@ -148,7 +132,7 @@ func (e *Entrance) enter(w http.ResponseWriter, r *http.Request, door Door) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), e.limits.Wait)
 	defer cancel()
-	most := door.MaxBody
+	most := to.MaxBody
 	if most <= 0 {
 		most = 64 << 10
 	}
@@ -170,12 +154,5 @@ func (e *Entrance) enter(w http.ResponseWriter, r *http.Request, door Door) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.limits.Wait))
 		r.Body = http.MaxBytesReader(w, r.Body, most)
 	}
-	door.Handler.ServeHTTP(w, r)
-}
-
-// RefuseJSON answers {"error": reason}.
-func RefuseJSON(w http.ResponseWriter, _ *http.Request, status int, reason string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": clean(reason)}) // whoever asked has gone
+	to.Handler.ServeHTTP(w, r)
 }

@@ -6,32 +6,23 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/policy"
 	"github.com/signet-trust/signet/tuf"
 )
 
-// A Decider tells whether an image may run. *policy.Engine does. The error is nil
-// if and only if the decision's policy allows it. Asked for what is held, it answers at
-// once, or with client.ErrNotHeld.
-type Decider interface {
-	Decide(ctx context.Context, q policy.Question) (*client.Decision, error)
-}
-
-// A Question is one image that somebody wants to run.
-type Question struct {
-	policy.Question
-	// Offered is the digest that a registry gives for the image's name: the answer
-	// has to be about it, and it must be what a tag means now. "" when not known.
-	Offered string
-	// Pinned demands that Image names a digest, where it is trusted: the policy has
-	// digests written into such names, and this one was passed over.
-	Pinned bool
-}
+// What a gate is asked and answers, which is what its doors know of it.
+type (
+	Decider  = door.Decider
+	Question = door.Question
+	Asker    = door.Asker
+	Answer   = door.Answer
+	Door     = door.Door
+)
 
 // A Config says what a gate works with.
 type Config struct {
@@ -134,14 +125,8 @@ func (g *Gate) Ask(ctx context.Context, asker Asker, q Question) (*client.Decisi
 	decision, err := g.decide(ctx, q)
 	took := time.Since(start)
 	g.metrics.decided(asker.Door, decision, err, took)
-	g.log.write(g.config.Now(), asker, line{q, Answer{decision, err}, took})
+	g.log.write(g.config.Now(), asker, line{q, Answer{Decision: decision, Err: err}, took})
 	return decision, err
-}
-
-// An Answer is what Decide returns.
-type Answer struct {
-	Decision *client.Decision // nil when there is none
-	Err      error
 }
 
 // Recall answers questions as Ask does, out of memory: at once. What the policy does
@@ -159,7 +144,7 @@ func (g *Gate) Recall(ctx context.Context, asker Asker, questions []Question) []
 		decision, err := g.decide(ctx, q)
 		now := time.Now()
 		if err == nil || tuf.IsRefusal(err) {
-			answers[i] = Answer{decision, err}
+			answers[i] = Answer{Decision: decision, Err: err}
 			lines = append(lines, line{q, answers[i], now.Sub(start)})
 			g.metrics.decided(asker.Door, decision, err, now.Sub(start))
 		}
@@ -172,8 +157,7 @@ func (g *Gate) Recall(ctx context.Context, asker Asker, questions []Question) []
 // Flush waits until the decision log has all lines, until ctx is done.
 func (g *Gate) Flush(ctx context.Context) error { return g.log.flush(ctx) }
 
-// decide asks the policy, and holds its answer to the contract: what says no in one
-// member must not be a yes in another.
+// decide asks the policy in use.
 func (g *Gate) decide(ctx context.Context, q Question) (decision *client.Decision, err error) {
 	defer func() {
 		if trouble := recover(); trouble != nil {
@@ -181,7 +165,7 @@ func (g *Gate) decide(ctx context.Context, q Question) (decision *client.Decisio
 				g.config.Log.Error("a decision broke off", "panic", clean(fmt.Sprint(trouble)))
 			}
 			err = errors.New("could not find out: the decision broke off")
-			decision = refused(nil, q, err)
+			decision = door.Refused(q, nil, err)
 		}
 	}()
 	use := g.decider.Load()
@@ -190,37 +174,9 @@ func (g *Gate) decide(ctx context.Context, q Question) (decision *client.Decisio
 		if why := g.trouble.Load(); why != nil {
 			err = fmt.Errorf("the gate has no policy: %s", *why)
 		}
-		return refused(nil, q, err), err
+		return door.Refused(q, nil, err), err
 	}
-	decision, err = offered(ctx, use, q)
-	switch {
-	case err != nil:
-		return refused(decision, q, err), err
-	case decision == nil || decision.Policy == nil || !decision.Policy.Allowed:
-		err := errors.New("could not find out: the policy gave no answer")
-		return refused(decision, q, err), err
-	case q.Pinned && decision.Trusted && !strings.Contains(q.Image, "@"):
-		err := &tuf.Refusal{Repository: decision.Repository, Rule: tuf.RulePin, Clause: "policy: kubernetes, rewrite",
-			Detail: "the policy pins this image to its digest, and it came without one: the mutating webhook is not registered for it, or another webhook took the digest away"}
-		decision.Rule = err.Rule
-		return refused(decision, q, err), err
-	}
-	return decision, nil
-}
-
-// refused makes a decision one that lets nothing run.
-func refused(d *client.Decision, q Question, err error) *client.Decision {
-	if d == nil {
-		d = &client.Decision{Image: clean(q.Image), Signers: []string{}}
-	}
-	if d.Policy == nil {
-		d.Policy = &client.Ruling{}
-	}
-	d.Trusted, d.Current, d.Reference, d.Policy.Allowed = false, false, "", false
-	if d.Reason == "" {
-		d.Reason = clean(err.Error())
-	}
-	return d
+	return door.Decide(ctx, use, q)
 }
 
 // BreakGlass says aloud that somebody let an object pass unverified, and counts it:

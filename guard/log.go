@@ -3,9 +3,9 @@ package guard
 import (
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/internal/jsonline"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -134,24 +134,8 @@ func (l *decisionLog) entry(now time.Time, asker Asker) *Entry {
 	return &Entry{Time: now.UTC(), Door: asker.Door, Who: clean(asker.Who), Peer: clean(asker.Peer), Namespace: clean(asker.Namespace), Object: clean(asker.Object)}
 }
 
-// maxText bounds what the log quotes of anybody.
-const maxText = 1024
-
 // oneLine is a text of several lines in one.
 func oneLine(s string) string { return clean(strings.ReplaceAll(s, "\n", "; ")) }
 
-// clean makes a text of somebody else's one short line of printable characters.
-func clean(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText] + "..."
-	}
-	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return s // nearly all are, and each line has many
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return '?'
-		}
-		return r
-	}, s)
-}
+// clean makes a text of somebody else's fit for a log.
+func clean(s string) string { return door.Clean(s) }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/tuf"
 )
 
@@ -56,7 +57,7 @@ func NewRemote(address string, transport *http.Transport) (*Remote, error) {
 func (r *Remote) Ask(ctx context.Context, asker Asker, q Question) (*client.Decision, error) {
 	decision, err := r.ask(ctx, asker, q)
 	if err != nil {
-		return refused(decision, q, err), err
+		return door.Refused(q, decision, err), err
 	}
 	return decision, nil
 }

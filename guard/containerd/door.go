@@ -9,28 +9,28 @@ import (
 	"strings"
 
 	"github.com/signet-trust/signet/client"
-	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/tuf"
 )
 
 // A Gate decides. *guard.Gate does.
 type Gate interface {
-	Decide(ctx context.Context, asker guard.Asker, image string) (*client.Decision, error)
+	Decide(ctx context.Context, asker door.Asker, image string) (*client.Decision, error)
 }
 
 // Door answers what a registry would, as far as names go.
-func Door(g Gate) guard.Door {
-	return guard.Door{
-		Name: "containerd", Paths: []string{"/v2/", "/v2"}, Handler: http.HandlerFunc(door{g}.serve), MaxBody: 1,
+func Door(g Gate) door.Door {
+	return door.Door{
+		Name: "containerd", Paths: []string{"/v2/", "/v2"}, Handler: http.HandlerFunc(handler{g}.serve), MaxBody: 1,
 		Refuse: func(w http.ResponseWriter, r *http.Request, _ int, reason string) {
 			refuse(w, r, codeUnavailable, reason)
 		},
 	}
 }
 
-type door struct{ gate Gate }
+type handler struct{ gate Gate }
 
-func (d door) serve(w http.ResponseWriter, r *http.Request) {
+func (d handler) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	path := r.URL.EscapedPath()
 	switch {
@@ -58,12 +58,12 @@ func (d door) serve(w http.ResponseWriter, r *http.Request) {
 		elsewhere(w, r, codeManifestUnknown, "the gate has no content: the registry has")
 		return
 	}
-	decision, err := d.gate.Decide(r.Context(), guard.Asker{Door: "containerd", Who: guard.Who(r)}, image.String())
+	decision, err := d.gate.Decide(r.Context(), door.Asker{Door: "containerd", Who: door.Who(r)}, image.String())
 	d.answer(w, r, decision, err)
 }
 
 // answer tells which digest is signed.
-func (d door) answer(w http.ResponseWriter, r *http.Request, decision *client.Decision, err error) {
+func (d handler) answer(w http.ResponseWriter, r *http.Request, decision *client.Decision, err error) {
 	switch {
 	case tuf.IsRefusal(err):
 		refuse(w, r, codeDenied, decision.Reason)

@@ -11,14 +11,14 @@ import (
 	"strings"
 
 	"github.com/signet-trust/signet/client"
-	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/policy"
 	"github.com/signet-trust/signet/tuf"
 )
 
 // An Answerer decides: a gate in this process, or one elsewhere (guard.Remote).
 type Answerer interface {
-	Ask(ctx context.Context, asker guard.Asker, q guard.Question) (*client.Decision, error)
+	Ask(ctx context.Context, asker door.Asker, q door.Question) (*client.Decision, error)
 }
 
 // Exit statuses of the plugin. Containerd lets an image pass on 0 alone.
@@ -86,13 +86,13 @@ func plugin(ctx context.Context, args []string, stdin io.Reader, open func() (An
 	if err != nil {
 		return ExitTrouble, "refused, could not find out: " + err.Error()
 	}
-	decision, err := answerer.Ask(ctx, guard.Asker{Door: "verifier", Who: "containerd"},
-		guard.Question{Question: policy.Question{Image: name}, Offered: digest})
+	decision, err := answerer.Ask(ctx, door.Asker{Door: "verifier", Who: "containerd"},
+		door.Question{Question: policy.Question{Image: name}, Offered: digest})
 	switch {
 	case tuf.IsRefusal(err):
-		return ExitRefused, "refused: " + decision.Reason + "; next: " + guard.Next(decision.Image, decision, err)
+		return ExitRefused, "refused: " + decision.Reason + "; next: " + door.Next(decision.Image, decision, err)
 	case err != nil:
-		return ExitTrouble, "refused, could not find out: " + decision.Reason + "; next: " + guard.Next(decision.Image, decision, err)
+		return ExitTrouble, "refused, could not find out: " + decision.Reason + "; next: " + door.Next(decision.Image, decision, err)
 	case decision.Trusted && decision.Digest != digest:
 		return ExitRefused, fmt.Sprintf("refused: %s is signed as %s, not as %s", name, decision.Digest, digest)
 	case decision.Trusted:

@@ -5,12 +5,12 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/workload"
 )
 
 // conclude makes the answer to an admission from what was found.
-func (d *Door) conclude(a *admission, asker guard.Asker, images []workload.Image, findings []finding, rules Rules) *admissionAnswer {
+func (d *Door) conclude(a *admission, asker door.Asker, images []workload.Image, findings []finding, rules Rules) *admissionAnswer {
 	answer := &admissionAnswer{UID: a.uid, Allowed: true, AuditAnnotations: audit(findings), Warnings: warnings(findings)}
 	var forbidden []finding
 	verdict := false

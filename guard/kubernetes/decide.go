@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/signet-trust/signet/client"
-	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/policy"
 )
 
@@ -27,16 +27,16 @@ func (r ruling) trusted() bool { return r.err == nil && r.decision.Trusted }
 var errLate = errors.New("no decision came in the time that the API server waits")
 
 // about asks about an image.
-func about(image string) guard.Question {
-	return guard.Question{Question: policy.Question{Image: image}}
+func about(image string) door.Question {
+	return door.Question{Question: policy.Question{Image: image}}
 }
 
 // decide asks about images, some at once. Each gets a ruling: one that does not come
 // in time, or breaks off, is a refusal. It returns when the time is over, even if the
 // gate goes on.
-func (d *Door) decide(ctx context.Context, asker guard.Asker, questions []guard.Question) map[guard.Question]ruling {
-	rulings := make(map[guard.Question]ruling, len(questions))
-	different := make([]guard.Question, 0, len(questions))
+func (d *Door) decide(ctx context.Context, asker door.Asker, questions []door.Question) map[door.Question]ruling {
+	rulings := make(map[door.Question]ruling, len(questions))
+	different := make([]door.Question, 0, len(questions))
 	for _, q := range questions {
 		if _, ok := rulings[q]; !ok {
 			rulings[q] = ruling{err: errLate}
@@ -105,7 +105,7 @@ const patience = time.Millisecond
 
 // recall puts what the gate answers out of memory among the rulings, and returns the
 // others.
-func (d *Door) recall(ctx context.Context, asker guard.Asker, questions []guard.Question, rulings map[guard.Question]ruling) (rest []guard.Question) {
+func (d *Door) recall(ctx context.Context, asker door.Asker, questions []door.Question, rulings map[door.Question]ruling) (rest []door.Question) {
 	defer func() {
 		if recover() != nil { // that is told where it is asked again
 			rest = questions
@@ -123,7 +123,7 @@ func (d *Door) recall(ctx context.Context, asker guard.Asker, questions []guard.
 }
 
 // ask asks about one image.
-func (d *Door) ask(ctx context.Context, asker guard.Asker, q guard.Question) (r ruling) {
+func (d *Door) ask(ctx context.Context, asker door.Asker, q door.Question) (r ruling) {
 	defer func() {
 		if trouble := recover(); trouble != nil {
 			d.panicked(ctx, trouble)

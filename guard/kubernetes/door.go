@@ -14,18 +14,18 @@ import (
 	"time"
 
 	"github.com/signet-trust/signet/client"
-	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/guard/door"
 )
 
 // A Gate decides, and logs what it decided. *guard.Gate does.
 type Gate interface {
 	// Ask decides about one image. Its error is nil if and only if the image may run.
-	Ask(ctx context.Context, asker guard.Asker, q guard.Question) (*client.Decision, error)
+	Ask(ctx context.Context, asker door.Asker, q door.Question) (*client.Decision, error)
 	// Recall answers at once, as Ask would, the questions whose answers are in memory.
 	// The answers to others have no Decision.
-	Recall(ctx context.Context, asker guard.Asker, questions []guard.Question) []guard.Answer
+	Recall(ctx context.Context, asker door.Asker, questions []door.Question) []door.Answer
 	// BreakGlass says aloud that an object passes although it is refused.
-	BreakGlass(asker guard.Asker, reason string)
+	BreakGlass(asker door.Asker, reason string)
 }
 
 // Rules are what the policy says of Kubernetes. *policy.Kubernetes are such.
@@ -82,13 +82,13 @@ func New(config Config) *Door {
 }
 
 // Open returns the door as a gate serves it.
-func (d *Door) Open() guard.Door {
-	return guard.Door{Name: "kubernetes", Paths: []string{"/kubernetes/"}, Handler: d.Handler(), MaxBody: maxReview,
+func (d *Door) Open() door.Door {
+	return door.Door{Name: "kubernetes", Paths: []string{"/kubernetes/"}, Handler: d.Handler(), MaxBody: maxReview,
 		BreakGlass: []string{doorMutate, doorValidate, doorImageReview},
 		Refuse: func(w http.ResponseWriter, r *http.Request, status int, reason string) {
 			switch r.URL.Path {
 			case "/kubernetes/mutate", "/kubernetes/validate", "/kubernetes/imagereview":
-				guard.RefuseJSON(w, r, status, reason)
+				door.RefuseJSON(w, r, status, reason)
 			default: // the provider's, or a Provider with a slip in its url
 				refuseProvider(w, r, status, reason)
 			}
@@ -147,7 +147,7 @@ func (d *Door) serve(limit int64, most time.Duration, answer func(ctx context.Co
 			}
 			ctx, cancel := context.WithTimeout(r.Context(), within(r, most))
 			defer cancel()
-			return answer(ctx, guard.Who(r), body)
+			return answer(ctx, door.Who(r), body)
 		}()
 		buffer := buffers.Get().(*bytes.Buffer)
 		defer recycle(buffer)

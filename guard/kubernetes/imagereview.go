@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/workload"
 )
 
@@ -48,8 +48,8 @@ func (d *Door) imageReview(ctx context.Context, who string, body map[string]any)
 		review.Status = imageReviewStatus{Allowed: true, AuditAnnotations: map[string]string{auditVerdict: "exempt namespace"}}
 		return review, nil
 	}
-	asker := guard.Asker{Door: doorImageReview, Who: who, Object: "Pod", Namespace: clip(namespace)}
-	questions := make([]guard.Question, len(images))
+	asker := door.Asker{Door: doorImageReview, Who: who, Object: "Pod", Namespace: clip(namespace)}
+	questions := make([]door.Question, len(images))
 	for i, image := range images {
 		questions[i] = about(image)
 	}

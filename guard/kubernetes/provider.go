@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/guard/door"
 )
 
 const (
@@ -52,7 +52,7 @@ func (d *Door) provide(ctx context.Context, who string, body map[string]any) (an
 	if err != nil {
 		return nil, badRequest{http.StatusBadRequest, fmt.Errorf("request: %w", err)}
 	}
-	keys := make([]guard.Question, len(values))
+	keys := make([]door.Question, len(values))
 	for i, value := range values {
 		key, ok := value.(string)
 		if !ok {
@@ -60,7 +60,7 @@ func (d *Door) provide(ctx context.Context, who string, body map[string]any) (an
 		}
 		keys[i] = about(key)
 	}
-	rulings := d.decide(ctx, guard.Asker{Door: doorProvider, Who: who}, keys)
+	rulings := d.decide(ctx, door.Asker{Door: doorProvider, Who: who}, keys)
 	response := &providerResponse{APIVersion: providerAPI, Kind: "ProviderResponse", Response: providerBody{Idempotent: true, Items: []providerItem{}}}
 	for _, key := range keys {
 		ruling, ok := rulings[key]

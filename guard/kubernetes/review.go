@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/tuf"
 	"github.com/signet-trust/signet/workload"
 )
@@ -112,10 +112,10 @@ const (
 
 // look decides about the images of an object. What a running object has already is
 // not asked about: refusing it would hold up a finalizer or a label, and stop nothing.
-func (d *Door) look(ctx context.Context, a *admission, asker guard.Asker, images []workload.Image, rules Rules, pin bool) []finding {
+func (d *Door) look(ctx context.Context, a *admission, asker door.Asker, images []workload.Image, rules Rules, pin bool) []finding {
 	before := imagesBefore(a)
 	findings := make([]finding, len(images))
-	var ask []guard.Question
+	var ask []door.Question
 	for i, image := range images {
 		was := before[slot(image)]
 		findings[i] = finding{image: image, verdict: verdictUnchanged}
@@ -132,7 +132,7 @@ func (d *Door) look(ctx context.Context, a *admission, asker guard.Asker, images
 		}
 	}
 	rulings := d.decide(ctx, asker, ask)
-	var again []guard.Question
+	var again []door.Question
 	for i := range findings {
 		f := &findings[i]
 		if f.pinned != "" {
@@ -162,7 +162,7 @@ func (d *Door) look(ctx context.Context, a *admission, asker guard.Asker, images
 
 // question is what the gate is asked about an image. By the time that validating
 // webhooks are asked, one that is to be pinned has its digest.
-func (f *finding) question(a *admission, rules Rules, pin bool) guard.Question {
+func (f *finding) question(a *admission, rules Rules, pin bool) door.Question {
 	q := about(f.image.Value)
 	q.Pinned = !pin && rules.Rewrites(a.namespace, a.kind, f.image.Container)
 	return q
@@ -210,10 +210,10 @@ func (f *finding) judge(pin bool) {
 }
 
 // asker says who asks.
-func (a *admission) asker(pin bool) guard.Asker {
-	door := doorValidate
+func (a *admission) asker(pin bool) door.Asker {
+	name := doorValidate
 	if pin {
-		door = doorMutate
+		name = doorMutate
 	}
 	object := a.kind + "/" + a.objectName()
 	if a.subResource != "" {
@@ -222,7 +222,7 @@ func (a *admission) asker(pin bool) guard.Asker {
 	if a.dryRun {
 		object += " (dry run)"
 	}
-	return guard.Asker{Door: door, Who: clip(a.user), Object: clip(object), Namespace: clip(a.namespace), Peer: a.peer}
+	return door.Asker{Door: name, Who: clip(a.user), Object: clip(object), Namespace: clip(a.namespace), Peer: a.peer}
 }
 
 // objectName is the object's, or the beginning of it where the API server makes it up.

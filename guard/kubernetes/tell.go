@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/signet-trust/signet/guard"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/internal/jsonline"
 	"github.com/signet-trust/signet/workload"
 )
@@ -61,7 +61,7 @@ func next(r ruling, image string) string {
 	if errors.Is(r.err, errLate) {
 		return "try again; if it stays so, ask whoever runs this cluster whether the trust server answers"
 	}
-	return guard.Next(show(image), r.decision, r.err)
+	return door.Next(show(image), r.decision, r.err)
 }
 
 // audit is a finding for an audit log, in JSON.

@@ -78,9 +78,10 @@ var mayImport = map[string][]string{
 	"nodecheck":         nil,
 	"workload":          nil,
 	"imagefile":         {"tuf", "workload"},
-	"guard":             {"tuf", "client", "policy", "internal/jsonline", "internal/limit"},
-	"guard/containerd":  {"tuf", "client", "policy", "guard"},
-	"guard/kubernetes":  {"tuf", "client", "policy", "guard", "workload", "internal/jsonline"},
+	"guard":             {"tuf", "client", "policy", "guard/door", "internal/jsonline", "internal/limit"},
+	"guard/door":        {"tuf", "client", "policy"},
+	"guard/containerd":  {"tuf", "client", "policy", "guard/door"},
+	"guard/kubernetes":  {"tuf", "client", "policy", "guard/door", "workload", "internal/jsonline"},
 }
 
 func TestImportTable(t *testing.T) {
@@ -127,6 +128,20 @@ func TestTheGateLinksLittle(t *testing.T) {
 	for _, p := range list(t, []string{"CGO_ENABLED=0"}, "./cmd/signet-guard") {
 		for _, dep := range p.Deps {
 			for _, forbidden := range []string{"modernc.org/", "github.com/lib/pq", "go-piv", "ebfe/scard", "runtime/cgo"} {
+				if strings.Contains(dep, forbidden) {
+					t.Errorf("%s links %s", p.ImportPath, dep)
+				}
+			}
+		}
+	}
+}
+
+// TestTheCommandLineLinksNoGate: signet decides by the code of a gate's doors, and
+// needs nothing of the server around them.
+func TestTheCommandLineLinksNoGate(t *testing.T) {
+	for _, p := range list(t, []string{"CGO_ENABLED=0"}, "./cmd/signet") {
+		for _, dep := range p.Deps {
+			for _, forbidden := range []string{"modernc.org/", "github.com/lib/pq", "database/sql", "prometheus", "expvar"} {
 				if strings.Contains(dep, forbidden) {
 					t.Errorf("%s links %s", p.ImportPath, dep)
 				}

@@ -6,21 +6,21 @@ func gates() []mutation {
 	const pass, hosts, gap = "gate gone around", "hosts.toml gone around", "gate's restart"
 	const word, busy = "policy taken back", "gate kept busy"
 	return []mutation{
-		{pass, "guard/gate.go", `	case decision == nil || decision.Policy == nil || !decision.Policy.Allowed:`, `	case decision == nil || decision.Policy == nil:`, []string{"guard.TestNoClearAnswerIsARefusal"}, nil},
-		{pass, "guard/gate.go", `		return refused(decision, q, err), err
+		{pass, "guard/door/decide.go", `	case decision == nil || decision.Policy == nil || !decision.Policy.Allowed:`, `	case decision == nil || decision.Policy == nil:`, []string{"guard.TestNoClearAnswerIsARefusal"}, nil},
+		{pass, "guard/door/decide.go", `		return Refused(q, decision, err), err
 	case decision == nil`, `		return decision, err
 	case decision == nil`, []string{"guard.TestNoClearAnswerIsARefusal"}, nil},
 		{pass, "guard/gate.go", `if trouble := recover(); trouble != nil {`, `if trouble := recover(); false {`, []string{"guard.TestNoClearAnswerIsARefusal"}, nil},
-		{pass, "guard/offered.go", `!decision.Trusted || decision.Current {`, `!decision.Trusted || true {`, []string{"guard.TestOffered"}, nil},
-		{pass, "guard/offered.go", `	d.Trusted, d.Reference = false, ""`, `	d.Reference = ""`, []string{"guard.TestOffered"}, nil},
-		{pass, "guard/offered.go", `	image.Digest = q.Offered`, ``, []string{"guard.TestOffered"}, nil},
+		{pass, "guard/door/offered.go", `!decision.Trusted || decision.Current {`, `!decision.Trusted || true {`, []string{"guard.TestOffered"}, nil},
+		{pass, "guard/door/offered.go", `	d.Trusted, d.Reference = false, ""`, `	d.Reference = ""`, []string{"guard.TestOffered"}, nil},
+		{pass, "guard/door/offered.go", `	image.Digest = q.Offered`, ``, []string{"guard.TestOffered"}, nil},
 		{pass, "guard/remote.go", `	case !d.Policy.Allowed:`, `	case false:`, []string{"guard.TestRemote"}, nil},
 		{pass, "guard/remote.go", `	case q.Offered != "" && d.Trusted && d.Digest != q.Offered:`, `	case false:`, []string{"guard.TestRemote"}, nil},
 		{pass, "guard/remote.go", `return http.ErrUseLastResponse`, `return nil`, []string{"guard.TestRemote"}, nil},
-		{pass, "guard/door.go", `&& !Certified(r) && !unixSocket(r) {`, `&& false {`, []string{"guard.TestCertificates"}, nil},
+		{pass, "guard/door.go", `&& !door.Certified(r) && !door.UnixSocket(r) {`, `&& false {`, []string{"guard.TestCertificates"}, nil},
 		{pass, "guard/decide.go", `		w.WriteHeader(http.StatusForbidden)`, `		w.WriteHeader(http.StatusOK)`, []string{"guard.TestDecideDoor"}, nil},
 		{pass, "guard/gate.go", `		if err == nil || tuf.IsRefusal(err) {`, `		if decision != nil || tuf.IsRefusal(err) {`, []string{"guard.TestRecall"}, nil},
-		{pass, "guard/gate.go", `	case q.Pinned && decision.Trusted`, `	case false && decision.Trusted`, []string{"guard.TestPinned"}, nil},
+		{pass, "guard/door/decide.go", `	case q.Pinned && decision.Trusted`, `	case false && decision.Trusted`, []string{"guard.TestPinned"}, nil},
 		{busy, "guard/lines.go", `	if room := maxWaiting - len(l.waiting); len(lines) > room {`, `	if room := maxWaiting; len(lines) > 8*room {`, []string{"guard.TestNobodyWaitsForTheLog"}, nil},
 		{busy, "cmd/signet-guard/state.go", `			if time.Since(c.last.began) < stateEvery {`, `			if false {`, []string{"signet-guard.TestStateIsTriedSeldom"}, nil},
 		{busy, "cmd/signet-guard/state.go", `			return c.last
@@ -29,7 +29,7 @@ func gates() []mutation {
 	}`, []string{"signet-guard.TestStateOnAHungDisk"}, nil},
 		{busy, "guard/gate.go", `		if ctx.Err() != nil {`, `		if false {`, []string{"guard.TestRecallHasAnEnd"}, nil},
 		{pass, "guard/gate.go", `	q.Held = false`, `	_ = q.Held`, []string{"guard.TestAskIsAnswered"}, nil},
-		{pass, "guard/log.go", `if !unicode.IsPrint(r) || r == unicode.ReplacementChar {`, `if (!unicode.IsPrint(r) || r == unicode.ReplacementChar) && false {`, []string{"guard.TestTheLogIsOneLine"}, nil},
+		{pass, "guard/door/clean.go", `if !unicode.IsPrint(r) || r == unicode.ReplacementChar {`, `if (!unicode.IsPrint(r) || r == unicode.ReplacementChar) && false {`, []string{"guard.TestTheLogIsOneLine"}, nil},
 		{pass, "cmd/signet-guard/tls.go", `		fresh.ClientCAs = clients.current(false)`, `		fresh.ClientCAs = nil`, []string{"signet-guard.TestClientAuthorities"}, nil},
 		{pass, "cmd/signet-guard/policy.go", `	case l.current == nil || ctx.Err() != nil:`, `	case true:`, []string{"signet-guard.TestHangup"}, nil},
 

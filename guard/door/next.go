@@ -1,4 +1,4 @@
-package guard
+package door
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 // line. image is how to name it to that person; d may be nil.
 func Next(image string, d *client.Decision, err error) string {
 	if d != nil && d.Hint != "" {
-		return clean(d.Hint)
+		return Clean(d.Hint)
 	}
 	expired, isExpired := errors.AsType[*tuf.ExpiredError](err)
 	refusal, isRefusal := errors.AsType[*tuf.Refusal](err)
@@ -20,7 +20,7 @@ func Next(image string, d *client.Decision, err error) string {
 	case isExpired && (expired.Role == tuf.RoleTimestamp || expired.Role == tuf.RoleSnapshot):
 		return "the trust server no longer vouches for its own freshness; ask its operator"
 	case isExpired:
-		return "a publisher renews what has expired: signet renew " + clean(expired.Repository)
+		return "a publisher renews what has expired: signet renew " + Clean(expired.Repository)
 	case !isRefusal:
 		return "try again; if it stays so, ask whoever runs signet-guard, who finds this decision in its log"
 	}

@@ -1,4 +1,4 @@
-package guard
+package door
 
 // An Asker is who wants to know, for the decision log.
 type Asker struct {

@@ -1,4 +1,4 @@
-package guard
+package door
 
 import (
 	"net"
@@ -10,23 +10,23 @@ import (
 // client could set are not believed.
 func Who(r *http.Request) string {
 	if Certified(r) {
-		return "CN=" + clean(r.TLS.PeerCertificates[0].Subject.CommonName)
+		return "CN=" + Clean(r.TLS.PeerCertificates[0].Subject.CommonName)
 	}
-	if unixSocket(r) {
+	if UnixSocket(r) {
 		return "unix"
 	}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		return host
 	}
-	return clean(r.RemoteAddr)
+	return Clean(r.RemoteAddr)
 }
 
 // Certified tells whether a client's certificate was shown and verified.
 func Certified(r *http.Request) bool { return r.TLS != nil && len(r.TLS.VerifiedChains) > 0 }
 
-// unixSocket tells whether a request came through a socket of this machine, whose
+// UnixSocket tells whether a request came through a socket of this machine, whose
 // mode says who may.
-func unixSocket(r *http.Request) bool {
+func UnixSocket(r *http.Request) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return ok && local.Network() == "unix"
 }
