@@ -1,13 +1,15 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
 
-// excepted finds what a rule's own exceptions leave of it.
+// excepted finds what a rule's own exceptions leave of it. Nothing is one fault of the
+// rule, and not one of each pattern.
 func (l *linter) excepted(rule *Rule) {
-	left := false
+	left, whole := false, len(l.found)
 	for _, pattern := range rule.Images {
 		i := slices.IndexFunc(rule.Except, func(except Pattern) bool { return covers(except, pattern) })
 		if i < 0 {
@@ -17,6 +19,7 @@ func (l *linter) excepted(rule *Rule) {
 		l.add(SeverityError, FindingExcepted, pattern.Line, rule.Name, "%s never fits: the exception %s in line %d takes all of it away", pattern, rule.Except[i], rule.Except[i].Line)
 	}
 	if !left {
+		l.found = l.found[:whole]
 		l.add(SeverityError, FindingExcepted, rule.Line, rule.Name, "the rule fits nothing: its exceptions take all of it away")
 	}
 	for _, except := range rule.Except {
@@ -27,9 +30,9 @@ func (l *linter) excepted(rule *Rule) {
 }
 
 // shadowed finds patterns for which an earlier rule, or an earlier pattern of the same
-// one, always decides.
+// one, always decides. A rule of such alone has one fault, and not one for each pattern.
 func (l *linter) shadowed(earlier []*Rule, rule *Rule) {
-	shadows := 0
+	shadows, whole := 0, len(l.found)
 	var by []string
 	for i, pattern := range rule.Images {
 		j := slices.IndexFunc(earlier, func(e *Rule) bool { return e.takes(pattern) })
@@ -40,14 +43,15 @@ func (l *linter) shadowed(earlier []*Rule, rule *Rule) {
 			continue
 		}
 		shadows++
-		if !slices.Contains(by, earlier[j].Name) {
-			by = append(by, earlier[j].Name)
+		if name := fmt.Sprintf("%s (line %d)", earlier[j].Name, earlier[j].Line); !slices.Contains(by, name) {
+			by = append(by, name)
 		}
 		l.add(SeverityError, FindingShadowed, pattern.Line, rule.Name, "%s never decides: rule %s, in line %d, comes first and fits all of it", pattern, earlier[j].Name, earlier[j].Line)
 	}
 	if shadows == len(rule.Images) && !slices.ContainsFunc(rule.Mirrors, func(m Mirror) bool {
 		return !slices.ContainsFunc(earlier, func(e *Rule) bool { return e.takes(Pattern{Repository: m.From}) })
 	}) {
+		l.found = l.found[:whole]
 		l.add(SeverityError, FindingShadowed, rule.Line, rule.Name, "the rule never decides: %s fits all that it fits, and comes first", enumerate(by))
 	}
 }
