@@ -46,6 +46,14 @@ func (n *node) hosts(ctx context.Context, s settings) {
 		folders = n.folders(s)
 	}
 	n.search(ctx, folders)
+	for _, root := range n.HostsDirs {
+		if !exists(root) {
+			n.away = append(n.away, root)
+		}
+	}
+	if n.doors > 0 && len(n.away) > 0 {
+		n.add("hosts.toml", Warning, "there is no folder "+strings.Join(n.away, ", "), noFolder)
+	}
 }
 
 // search looks at what is found there.

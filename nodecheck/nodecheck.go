@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -52,7 +53,8 @@ type Config struct {
 type node struct {
 	Config
 	found []Finding
-	doors int // that were found
+	doors int      // that were found
+	away  []string // folders of HostsDirs that are not there
 	tag   string
 	hex   string
 }
@@ -74,12 +76,18 @@ func Check(ctx context.Context, c Config) ([]Finding, error) {
 	n.hosts(ctx, settings)
 	n.verifiers(ctx, settings)
 	n.kubernetes(ctx)
-	if n.doors == 0 {
+	switch {
+	case n.doors == 0 && len(n.away) > 0:
+		n.add("doors", Trouble, "no door was found: there is no folder "+strings.Join(n.away, ", "), noFolder)
+	case n.doors == 0:
 		n.add("doors", Trouble, "no door is set up here: every image runs, signed or not",
 			"set one up: signet-guard config containerd prints a hosts.toml")
 	}
 	return n.found, nil
 }
+
+// noFolder is what to do where a folder is not there that was named.
+const noFolder = "correct the folder's name; without one, those that containerd reads are looked at"
 
 func (n *node) add(check string, status Status, detail, advice string) {
 	n.found = append(n.found, Finding{check, status, detail, advice})

@@ -139,6 +139,11 @@ func TestHosts(t *testing.T) {
 		if f := found["doors"]; f.Status != Trouble {
 			t.Errorf("got %+v", found)
 		}
+		away := filepath.Join(t.TempDir(), "away")
+		found = statuses(t, Config{File: filepath.Join(t.TempDir(), "none"), HostsDirs: []string{away}})
+		if f := found["doors"]; f.Status != Trouble || !strings.Contains(f.Detail, "there is no folder "+away) {
+			t.Errorf("a folder that is not there: %+v", found)
+		}
 	})
 }
 
