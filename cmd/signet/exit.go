@@ -48,15 +48,21 @@ type imageError struct {
 	error
 	asked  string // the image, as it was asked about
 	image  string // REPO:TAG, as it would be signed; "": it has no tag
-	policy bool   // that a policy decided on
+	policy string // that decided on it, as it was named; "": none did
 	place  string // where it is written, of an object's image
 }
 
 func (e *imageError) Unwrap() error { return e.error }
 
-// ofImage makes err one about the image of a decision.
-func ofImage(d *client.Decision, err error) error {
-	about := imageError{asked: d.Image, policy: d.Policy != nil}
+// An objectError is about a Kubernetes object that a gate turns down before it asks
+// about any image: a verdict.
+type objectError struct{ error }
+
+func (e *objectError) Unwrap() error { return e.error }
+
+// ofImage makes err one about the image of a decision, by a policy or none.
+func ofImage(policy string, d *client.Decision, err error) error {
+	about := imageError{asked: d.Image, policy: policy}
 	image, parseErr := tuf.ParseImage(d.Image)
 	if parseErr != nil {
 		return err
@@ -73,12 +79,12 @@ func ofImage(d *client.Decision, err error) error {
 
 // ofObject makes err one about an image of a Kubernetes object in a file: there it is
 // mended.
-func ofObject(d *client.Decision, image workload.Image, object, file string, err error) error {
+func ofObject(policy string, d *client.Decision, image workload.Image, object, file string, err error) error {
 	place := fmt.Sprintf("%s of %s in %s", clip(image.Pointer, 200), clip(object, 200), file)
-	return each(ofImage(d, err), func(err error) error {
+	return each(ofImage(policy, d, err), func(err error) error {
 		about, ok := err.(*imageError)
 		if !ok { // whose name is none
-			about = &imageError{error: err, policy: d.Policy != nil}
+			about = &imageError{error: err, policy: policy}
 		}
 		about.error, about.place = fmt.Errorf("%s: %w", place, about.error), place
 		return about
@@ -104,7 +110,8 @@ func exitCode(err error) int {
 		if _, ok := errors.AsType[*usageError](err); ok {
 			return exitUsage
 		}
-		if tuf.IsRefusal(err) { // a server's refusal of what we sent is an api.ProblemError, and trouble
+		_, ofObject := errors.AsType[*objectError](err)
+		if ofObject || tuf.IsRefusal(err) { // a server's refusal of what we sent is an api.ProblemError, and trouble
 			code = exitUntrusted
 		}
 	}

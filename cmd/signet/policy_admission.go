@@ -1,19 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-
-	"go.yaml.in/yaml/v3"
+	"log/slog"
+	"net/http"
 
 	"github.com/signet-trust/signet/client"
-	"github.com/signet-trust/signet/imagefile"
+	"github.com/signet-trust/signet/guard/door"
+	"github.com/signet-trust/signet/guard/kubernetes"
 	"github.com/signet-trust/signet/policy"
-	"github.com/signet-trust/signet/workload"
 )
 
 // policyAdmitted is what policy test prints of one image of a Kubernetes object.
@@ -23,6 +21,8 @@ type policyAdmitted struct {
 	Namespace string `json:"namespace"`
 	Container string `json:"container,omitempty"`
 	Pointer   string `json:"pointer"` // to the image in the object, RFC 6901
+	Image     string `json:"image"`
+	Verdict   string `json:"verdict"` // as in an API server's audit log
 	Pinned    string `json:"pinned,omitempty"`
 	*client.Decision
 }
@@ -35,147 +35,130 @@ type policyPassed struct {
 	Passes    string `json:"passes"` // why
 }
 
-// admit decides on all images of the Kubernetes objects in a file.
-func (a *app) admit(ctx context.Context, p *policy.Policy, engine *policy.Engine, file string) error {
-	objects, err := readObjects(file)
+// policyTurnedDown is what it prints of an object in which no image can be looked at.
+type policyTurnedDown struct {
+	File      string `json:"file"`
+	Object    string `json:"object"`
+	Namespace string `json:"namespace"`
+	Refused   string `json:"refused"` // why
+}
+
+// A triedPolicy is one that is tried, and what decides by it.
+type triedPolicy struct {
+	name    string // as it was named
+	rules   kubernetes.Rules
+	decider door.Decider
+}
+
+// A gatePolicy decides as a gate does, and counts and logs nothing.
+type gatePolicy struct{ door.Decider }
+
+// Ask decides about one image.
+func (g gatePolicy) Ask(ctx context.Context, _ door.Asker, q door.Question) (*client.Decision, error) {
+	return door.Decide(ctx, g.Decider, q)
+}
+
+// Recall has nothing in memory.
+func (gatePolicy) Recall(_ context.Context, _ door.Asker, questions []door.Question) []door.Answer {
+	return make([]door.Answer, len(questions))
+}
+
+// BreakGlass is told with the verdict.
+func (gatePolicy) BreakGlass(door.Asker, string) {}
+
+// admit decides on the Kubernetes objects in a file as the webhooks of a gate do.
+func (a *app) admit(ctx context.Context, p triedPolicy, file string) error {
+	reviews, err := readReviews(file)
 	if err != nil {
 		return err
 	}
+	webhooks := kubernetes.New(kubernetes.Config{Gate: gatePolicy{p.decider}, Rules: func() kubernetes.Rules { return p.rules }, Log: slog.New(slog.NewTextHandler(a.stderr, nil))})
 	var refused error
-	for _, object := range objects {
-		refused = errors.Join(refused, a.admitObject(ctx, p, engine, file, object))
+	for _, review := range reviews {
+		if review.passed != "" {
+			a.note("%s: %s is no kind that runs images, as far as is known: it is not looked at", file, clip(review.passed, 200))
+			continue
+		}
+		trial, err := webhooks.Try(ctx, review.json)
+		if err != nil {
+			refused = errors.Join(refused, advise(fmt.Errorf("%s: a gate gives no answer to this AdmissionReview: %w", file, err),
+				"give it one as an API server sends it, with its request and uid; or the object alone, which is asked about as one that is created"))
+			continue
+		}
+		refused = errors.Join(refused, a.printTrial(trial, p.name, file))
 	}
 	return refused
 }
 
-// An admission is one object, and the namespace that it is to be in.
-type admission struct {
-	namespace string
-	object    map[string]any
+// printTrial prints what the webhooks say of one object, and returns why it may not
+// run.
+func (a *app) printTrial(t *kubernetes.Trial, by, file string) error {
+	where := clip(t.Object, 200)
+	if t.Namespace != "" {
+		where += " in " + clip(t.Namespace, 200)
+	}
+	pass := func(why string) error {
+		return a.print(policyPassed{file, t.Object, t.Namespace, why}, func(w io.Writer) { fmt.Fprintf(w, "passes %s: %s\n", where, clip(why, maxSentence)) })
+	}
+	switch {
+	case len(t.Images) == 0 && t.Allowed:
+		return pass(whyPasses(t))
+	case len(t.Images) == 0:
+		err := a.print(policyTurnedDown{file, t.Object, t.Namespace, t.Message}, func(w io.Writer) { fmt.Fprintf(w, "refused %s: %s\n", where, clip(t.Message, maxSentence)) })
+		refused := fmt.Errorf("%s: %s: %s", file, clip(t.Object, 200), t.Message)
+		if t.Code != http.StatusInternalServerError {
+			refused = advise(&objectError{refused}, "a gate turns it down whatever its images are: mend the object, or the webhook's rules by which it is sent")
+		}
+		return errors.Join(refused, err)
+	}
+	var refused error
+	for _, image := range t.Images {
+		err, printed := a.printTried(t, image, where, by, file)
+		if refused = errors.Join(refused, err); printed != nil {
+			return errors.Join(refused, printed)
+		}
+	}
+	if t.Allowed && refused != nil {
+		return pass("although it is refused, by break-glass: " + t.BreakGlass)
+	}
+	return refused
 }
 
-func (a *app) admitObject(ctx context.Context, p *policy.Policy, engine *policy.Engine, file string, asked admission) error {
-	kind, metadata := text(asked.object["kind"]), members(asked.object["metadata"])
-	name := kind + "/" + text(metadata["name"])
-	if !workload.Known(text(asked.object["apiVersion"]), kind) {
-		a.note("%s: %s is no kind that runs images, as far as is known: it is not looked at", file, clip(name, 200))
-		return nil
+// printTried prints what they say of one image, and returns why it may not run.
+func (a *app) printTried(t *kubernetes.Trial, image kubernetes.Tried, where, by, file string) (refused, printed error) {
+	decision := image.Decision
+	if decision == nil && image.Err != nil {
+		decision = door.Refused(door.Question{Question: policy.Question{Image: image.Value}}, nil, image.Err)
 	}
-	passed := policyPassed{File: file, Object: name, Namespace: asked.namespace}
-	pass := func(why string) error {
-		passed.Passes = why
-		return a.print(passed, func(w io.Writer) {
-			fmt.Fprintf(w, "passes %s in %s: %s\n", clip(passed.Object, 200), clip(passed.Namespace, 200), clip(passed.Passes, maxSentence))
+	admitted := policyAdmitted{File: file, Object: t.Object, Namespace: t.Namespace, Container: image.Container, Pointer: image.Pointer,
+		Image: image.Value, Verdict: image.Verdict, Pinned: image.Pinned, Decision: decision}
+	where += ", " + clip(image.Container, 200) + ": "
+	if image.Verdict == kubernetes.VerdictUnchanged {
+		if image.Warning != "" {
+			a.note("warning: %s%s %s", where, clip(image.Value, 300), clip(image.Warning, maxSentence))
+		}
+		return nil, a.print(admitted, func(w io.Writer) {
+			as := ""
+			if image.Pinned != "" {
+				as = ", as " + clip(image.Pinned, 300)
+			}
+			fmt.Fprintf(w, "unchanged %s%s: it runs already%s\n", where, clip(image.Value, 300), as)
 		})
 	}
-	k := p.Kubernetes()
-	if k.Exempt(asked.namespace) {
-		return pass("the namespace is exempt")
+	admitted.Image = decision.Image
+	if image.Err != nil {
+		refused = ofObject(by, decision, image.Image, t.Object, file, image.Err)
 	}
-	images, err := workload.Images(asked.object)
-	if err != nil {
-		return fmt.Errorf("%s: %s: %w", file, clip(name, 200), err)
-	}
-	var refused error
-	for _, image := range images {
-		decision, err := engine.Decide(ctx, policy.Question{Image: image.Value})
-		err = ofObject(decision, image, name, file, err)
-		refused = errors.Join(refused, err)
-		admitted := policyAdmitted{File: file, Object: name, Namespace: asked.namespace, Container: image.Container, Pointer: image.Pointer, Decision: decision}
-		if decision.Trusted && k.Rewrites(asked.namespace, kind, image.Container) {
-			admitted.Pinned = image.Value
-			if asked, _, _ := bytes.Cut([]byte(image.Value), []byte("@")); len(asked) == len(image.Value) {
-				admitted.Pinned += "@" + decision.Digest
-			}
-		}
-		where := fmt.Sprintf("%s in %s, %s: ", clip(name, 200), clip(asked.namespace, 200), clip(image.Container, 200))
-		if err := a.printRuled(admitted, decision, where, admitted.Pinned, err); err != nil {
-			return errors.Join(refused, err)
-		}
-	}
-	if reason, ok := k.BreakGlass(asked.namespace, annotationsOf(asked.object, images)); ok && refused != nil {
-		return pass("although it is refused, by break-glass: " + reason)
-	}
-	return refused
+	return refused, a.printRuled(admitted, decision, where, image.Pinned, refused)
 }
 
-// annotationsOf are an object's own, and those of the pods that it makes.
-func annotationsOf(object map[string]any, images []workload.Image) map[string]string {
-	all := map[string]string{}
-	add := func(holder map[string]any) {
-		for name, value := range members(members(holder["metadata"])["annotations"]) {
-			all[name] = text(value)
-		}
+// whyPasses says in a few words why an object is not looked at.
+func whyPasses(t *kubernetes.Trial) string {
+	switch t.Why {
+	case kubernetes.PassExempt:
+		return "the namespace is exempt"
+	case kubernetes.PassDeleted:
+		return "it is being deleted"
 	}
-	for _, image := range images {
-		if image.Kind != workload.KindContainer {
-			continue
-		}
-		holder := object // the image is at spec/containers/N/image of it
-		for _, step := range image.Key[:len(image.Key)-4] {
-			holder = members(holder[step])
-		}
-		add(holder)
-	}
-	add(object)
-	return all
-}
-
-// readObjects reads the Kubernetes objects of a manifest, or the one of an
-// AdmissionReview.
-func readObjects(file string) ([]admission, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, imagefile.MaxBytes+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if len(data) > imagefile.MaxBytes {
-		return nil, fmt.Errorf("%s has more than %d bytes", file, imagefile.MaxBytes)
-	}
-	var list []admission
-	for decoder := yaml.NewDecoder(bytes.NewReader(data)); ; {
-		var object map[string]any
-		switch err := decoder.Decode(&object); {
-		case errors.Is(err, io.EOF) && len(list) == 0:
-			return nil, fmt.Errorf("%s holds no Kubernetes object", file)
-		case errors.Is(err, io.EOF):
-			return list, nil
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", file, err)
-		case object == nil:
-			continue
-		case text(object["apiVersion"]) == "" || text(object["kind"]) == "":
-			return nil, fmt.Errorf("%s holds something else than Kubernetes objects: apiVersion and kind are missing", file)
-		}
-		one := admission{object: object}
-		if text(object["kind"]) == "AdmissionReview" {
-			request := members(object["request"])
-			one = admission{namespace: text(request["namespace"]), object: members(request["object"])}
-			if len(one.object) == 0 {
-				return nil, fmt.Errorf("%s: the AdmissionReview has no request with an object", file)
-			}
-		}
-		if one.namespace == "" {
-			one.namespace = text(members(one.object["metadata"])["namespace"])
-		}
-		if one.namespace == "" {
-			one.namespace = "default"
-		}
-		list = append(list, one)
-	}
-}
-
-// members is a JSON object, or nil.
-func members(v any) map[string]any {
-	m, _ := v.(map[string]any)
-	return m
-}
-
-// text is a JSON string, or "".
-func text(v any) string {
-	s, _ := v.(string)
-	return s
+	return t.Operation + " of it runs no image"
 }

@@ -44,7 +44,7 @@ refused), 2 usage, or POLICY is none.`,
 		}
 		decision, refused := engine.Decide(ctx, policy.Question{Image: image.String()})
 		if refused != nil {
-			refused = ofImage(decision, refused)
+			refused = ofImage(args[0], decision, refused)
 			if rule := tuf.RuleOf(refused); rule == tuf.RulePolicy || rule == tuf.RulePlatform {
 				refused = advise(refused, "whoever keeps the policy can add a rule or change one: see why each does not fit, or what the one that decides demands")
 			}

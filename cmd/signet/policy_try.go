@@ -21,9 +21,12 @@ func newPolicyTest(a *app) *cobra.Command {
 		Long: `Decide on images by a policy, as a gate would: what may run, by which rule, and under
 which digest. The trust servers of the policy's anchors are asked.
 
-With --admission, on all images of Kubernetes objects: a manifest, or an
-AdmissionReview that an API server sent. It tells what is exempt, what a break-glass
-annotation lets pass although it is refused, and which images would be pinned.
+With --admission, on Kubernetes objects, by the code that a gate's webhooks run: the
+mutating one, and then the validating one of what that wrote. FILE is an
+AdmissionReview as an API server sends it, or a manifest, whose objects are asked
+about one by one, as being created. It tells what is exempt, deleted or runs already,
+what a break-glass annotation lets pass although it is refused, and which images would
+be pinned. An object that a gate cannot look into is refused.
 
 Exit status: 0 all may run, 3 one is refused, 1 it could not be found out for one (and
 it is refused), 2 usage, or POLICY is none.`,
@@ -49,14 +52,14 @@ it is refused), 2 usage, or POLICY is none.`,
 		var refused error
 		for _, arg := range args[1:] {
 			decision, err := engine.Decide(ctx, policy.Question{Image: arg})
-			err = ofImage(decision, err)
+			err = ofImage(args[0], decision, err)
 			refused = errors.Join(refused, err)
 			if err := a.printRuled(decision, decision, "", "", err); err != nil {
 				return errors.Join(refused, err)
 			}
 		}
 		for _, file := range admissions {
-			refused = errors.Join(refused, a.admit(ctx, p, engine, file))
+			refused = errors.Join(refused, a.admit(ctx, triedPolicy{args[0], p.Kubernetes(), engine}, file))
 		}
 		return refused
 	})

@@ -248,7 +248,7 @@ func (a *app) decideAll(ctx context.Context, verifier *client.Client, asks polic
 			<-q.done
 			told = q.answer
 		}
-		if err := tell(s, s.answer(told)); err != nil {
+		if err := tell(s, s.answer(told, flags.policy)); err != nil {
 			return err
 		}
 	}

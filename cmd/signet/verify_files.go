@@ -181,8 +181,8 @@ func (s *subject) where() string {
 }
 
 // answer is the answer to what several subjects may ask, as this one's: it says
-// where the image was named.
-func (s *subject) answer(told *answer) *answer {
+// where the image was named, and hints name the policy that decided.
+func (s *subject) answer(told *answer, policy string) *answer {
 	if told.decision == nil {
 		told.decision = &client.Decision{Image: s.place.use().Value, Signers: []string{}, Reason: sentence(told.err)}
 	} else {
@@ -190,7 +190,7 @@ func (s *subject) answer(told *answer) *answer {
 		told = &answer{&decision, told.err, told.took}
 	}
 	if told.err != nil {
-		told.err = ofImage(told.decision, told.err)
+		told.err = ofImage(policy, told.decision, told.err)
 		told.decision.Hint = hint(told.err)
 		if s.place != nil {
 			told.err = fmt.Errorf("%s: %w", s.place, told.err)

@@ -22,6 +22,7 @@ type admission struct {
 	peer             string // who asks
 	dryRun           bool
 	object, old      map[string]any // nil when there is none
+	found            []finding      // what came out, once its images were looked at
 }
 
 // An admissionReview is the answer in its envelope.

@@ -17,7 +17,7 @@ func (d *Door) conclude(a *admission, asker door.Asker, images []workload.Image,
 	for _, f := range findings {
 		if f.forbidden {
 			forbidden = append(forbidden, f)
-			verdict = verdict || f.verdict == verdictRefused
+			verdict = verdict || f.verdict == VerdictRefused
 		}
 	}
 	if len(forbidden) > 0 {
@@ -33,7 +33,7 @@ func (d *Door) conclude(a *admission, asker door.Asker, images []workload.Image,
 			return answer
 		}
 		answer.AuditAnnotations[auditVerdict] = "break glass"
-		answer.AuditAnnotations["break-glass"] = clip(reason)
+		answer.AuditAnnotations[auditBreakGlass] = clip(reason)
 		answer.Warnings = append([]string{warning(fmt.Sprintf("BREAK GLASS: %d of %d images run although they are refused; the reason given: %s", len(forbidden), len(findings), reason))}, answer.Warnings...)
 		d.config.Gate.BreakGlass(asker, reason)
 	}
@@ -76,6 +76,9 @@ func annotations(object map[string]any, images []workload.Image) map[string]stri
 // auditVerdict is the audit annotation for the whole object.
 const auditVerdict = "verdict"
 
+// auditBreakGlass is that for the reason that a person gave.
+const auditBreakGlass = "break-glass"
+
 // maxAudited is how many images have an audit annotation of their own.
 const maxAudited = 32
 
@@ -85,13 +88,13 @@ func audit(findings []finding) map[string]string {
 	notes := map[string]string{auditVerdict: "allowed"}
 	unchanged := true
 	for i, f := range findings {
-		unchanged = unchanged && f.verdict == verdictUnchanged
+		unchanged = unchanged && f.verdict == VerdictUnchanged
 		if i < maxAudited {
 			notes[fmt.Sprintf("image-%d", i)] = f.audit()
 		}
 	}
 	if unchanged {
-		notes[auditVerdict] = verdictUnchanged
+		notes[auditVerdict] = VerdictUnchanged
 	}
 	return notes
 }

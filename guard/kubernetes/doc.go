@@ -6,6 +6,7 @@
 //	/kubernetes/imagereview  ImageReview v1alpha1 (ImagePolicyWebhook)        imagereview.go
 //	/kubernetes/provider     ProviderRequest v1beta1 (Gatekeeper)             provider.go
 //	what a person is told                                                     tell.go
+//	what both webhooks would say, for the command line                        try.go
 //	strict reading of JSON                                                    json.go
 //
 // What is in a namespace that the policy exempts passes, as do deletions, objects

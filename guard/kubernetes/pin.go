@@ -35,11 +35,11 @@ func isPinOf(pinned, image string) bool {
 func (f *finding) repin(tag ruling) {
 	if tag.trusted() {
 		if pinned, err := pinOf(f.image.Value, tag.decision.Digest); err == nil {
-			f.ruling, f.pinned, f.verdict = tag, pinned, verdictTrusted
+			f.ruling, f.pinned, f.verdict = tag, pinned, VerdictTrusted
 			return
 		}
 	}
-	f.verdict = verdictUnchanged
+	f.verdict = VerdictUnchanged
 	f.warning = "is no longer trusted, and stays only because it runs already: " + oneLine(f.err)
 	f.err = nil
 }

@@ -31,11 +31,22 @@ func (d *Door) mutate(ctx context.Context, who string, body map[string]any) (any
 // admit answers an AdmissionReview. Once its uid is known, every answer is one that
 // the API server takes for an answer: an HTTP error would be left to the webhook's
 // failurePolicy, which may be to let pass.
-func (d *Door) admit(ctx context.Context, who string, body map[string]any, pin bool) (_ any, err error) {
-	uid, request, err := readEnvelope(body)
+func (d *Door) admit(ctx context.Context, who string, body map[string]any, pin bool) (any, error) {
+	_, answer, err := d.answer(ctx, who, body, pin)
 	if err != nil {
 		return nil, err
 	}
+	return &admissionReview{APIVersion: admissionAPI, Kind: "AdmissionReview", Response: answer}, nil
+}
+
+// answer is that answer, and the admission with what was found; it is empty where it
+// cannot be read.
+func (d *Door) answer(ctx context.Context, who string, body map[string]any, pin bool) (*admission, *admissionAnswer, error) {
+	uid, request, err := readEnvelope(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	of := &admission{uid: uid}
 	answer := func() (answer *admissionAnswer) {
 		defer func() {
 			if trouble := recover(); trouble != nil {
@@ -47,10 +58,10 @@ func (d *Door) admit(ctx context.Context, who string, body map[string]any, pin b
 		if err != nil {
 			return refuse(uid, http.StatusBadRequest, "BadRequest", "signet cannot read this admission: "+oneLine(err))
 		}
-		a.peer = who
+		a.peer, of = who, a
 		return d.review(ctx, a, pin)
 	}()
-	return &admissionReview{APIVersion: admissionAPI, Kind: "AdmissionReview", Response: answer}, nil
+	return of, answer, nil
 }
 
 // review decides about one admission.
@@ -58,13 +69,13 @@ func (d *Door) review(ctx context.Context, a *admission, pin bool) *admissionAns
 	rules := d.config.Rules()
 	switch {
 	case a.operation == "DELETE", a.operation == "CONNECT":
-		return allow(a.uid, "no image")
+		return allow(a.uid, PassNoImage)
 	case a.namespace != "" && rules.Exempt(a.namespace):
-		return allow(a.uid, "exempt namespace")
+		return allow(a.uid, PassExempt)
 	case a.operation != "CREATE" && a.operation != "UPDATE":
 		return refuse(a.uid, http.StatusBadRequest, "BadRequest", fmt.Sprintf("signet does not know the operation %s; take it from the webhook's rules", show(a.operation)))
 	case a.subResource != "" && podless[a.kind]:
-		return allow(a.uid, "no image")
+		return allow(a.uid, PassNoImage)
 	case a.object == nil:
 		return refuse(a.uid, http.StatusBadRequest, "BadRequest", "signet was sent no object to look at")
 	case a.object["apiVersion"] != a.apiVersion || a.object["kind"] != a.kind:
@@ -72,15 +83,23 @@ func (d *Door) review(ctx context.Context, a *admission, pin bool) *admissionAns
 	case !workload.Known(a.apiVersion, a.kind) || strings.HasSuffix(a.kind, "List"):
 		return refuse(a.uid, http.StatusUnprocessableEntity, reasonInvalid, fmt.Sprintf("signet does not know where a %s of %s names its images; take it from the webhook's rules: the pods that it makes are looked at", show(a.kind), show(a.apiVersion)))
 	case a.operation == "UPDATE" && beingDeleted(a.old):
-		return allow(a.uid, "being deleted")
+		return allow(a.uid, PassDeleted)
 	}
 	images, err := workload.Images(a.object)
 	if err != nil {
 		return refuse(a.uid, http.StatusUnprocessableEntity, reasonInvalid, fmt.Sprintf("signet cannot find the images of this %s: %v", a.kind, err))
 	}
 	asker := a.asker(pin)
-	return d.conclude(a, asker, images, d.look(ctx, a, asker, images, rules, pin), rules)
+	a.found = d.look(ctx, a, asker, images, rules, pin)
+	return d.conclude(a, asker, images, a.found, rules)
 }
+
+// Why an object passes in which no image is looked at, as audit logs have it.
+const (
+	PassNoImage = "no image" // what is done runs none
+	PassExempt  = "exempt namespace"
+	PassDeleted = "being deleted"
+)
 
 // beingDeleted tells whether the stored object is on its way out. Only the stored
 // one says so truly: in a new object the user could have written it.
@@ -101,13 +120,13 @@ type finding struct {
 	forbidden bool // it may not run
 }
 
-// Verdicts on one image.
+// Verdicts on one image, as audit logs have them.
 const (
-	verdictTrusted   = "trusted"
-	verdictLetPass   = "let pass" // untrusted, by the policy's mode or an exemption
-	verdictRefused   = "refused"
-	verdictUnknown   = "could not find out"
-	verdictUnchanged = "unchanged"
+	VerdictTrusted   = "trusted"
+	VerdictLetPass   = "let pass" // untrusted, by the policy's mode or an exemption
+	VerdictRefused   = "refused"
+	VerdictUnknown   = "could not find out"
+	VerdictUnchanged = "unchanged"
 )
 
 // look decides about the images of an object. What a running object has already is
@@ -118,7 +137,7 @@ func (d *Door) look(ctx context.Context, a *admission, asker door.Asker, images 
 	var ask []door.Question
 	for i, image := range images {
 		was := before[slot(image)]
-		findings[i] = finding{image: image, verdict: verdictUnchanged}
+		findings[i] = finding{image: image, verdict: VerdictUnchanged}
 		switch {
 		case was == image.Value:
 			continue
@@ -191,21 +210,21 @@ func slot(image workload.Image) string { return string(image.Kind) + "/" + image
 func (f *finding) judge(pin bool) {
 	switch {
 	case f.err != nil && tuf.IsRefusal(f.err):
-		f.verdict, f.forbidden = verdictRefused, true
+		f.verdict, f.forbidden = VerdictRefused, true
 		return
 	case f.err != nil:
-		f.verdict, f.forbidden = verdictUnknown, true
+		f.verdict, f.forbidden = VerdictUnknown, true
 		return
 	case !f.decision.Trusted:
-		f.verdict = verdictLetPass
+		f.verdict = VerdictLetPass
 		return
 	}
-	f.verdict = verdictTrusted
+	f.verdict = VerdictTrusted
 	if !pin || f.pinned != "" || isPinned(f.image.Value) {
 		return
 	}
 	if f.pinned, f.err = pinOf(f.image.Value, f.decision.Digest); f.err != nil {
-		f.verdict, f.forbidden = verdictUnknown, true
+		f.verdict, f.forbidden = VerdictUnknown, true
 	}
 }
 
