@@ -26,6 +26,10 @@ type Review struct {
 	Proposal *api.Proposal
 	// State is what this machine found, whatever the server says: StateOpen and so on.
 	State string
+	// Superseded says that a later version is there now, so that nothing here proves
+	// that it was this proposal which was published: State is then, as StateWithdrawn
+	// always, the word of who sent it.
+	Superseded bool
 	// Change is what the bytes would change against what is trusted now; nil when the
 	// proposal is stale or published.
 	Change *Change
@@ -218,10 +222,12 @@ func (r *Review) settleState(cur *current) error {
 	if cur == nil {
 		return nil
 	}
-	published, stale := true, false
+	published, stale, superseded := true, false, true
 	for _, d := range r.drafts {
 		is := max(cur.versions[d.role], cur.listed[d.role])
-		published = published && is == d.version() && bytes.Equal(cur.payloadOf(d.role), d.payload)
+		here := is == d.version() && bytes.Equal(cur.payloadOf(d.role), d.payload)
+		published = published && here
+		superseded = superseded && (here || is > d.version())
 		stale = stale || d.version() <= is
 		if d.version() > is+1 {
 			return r.refuse(d.role, d.version(), tuf.RuleVersion, "it is built on version %d, where this machine knows version %d: %s",
@@ -231,6 +237,8 @@ func (r *Review) settleState(cur *current) error {
 	switch {
 	case published:
 		r.State = StatePublished
+	case superseded && r.Proposal.State == StatePublished:
+		r.State, r.Superseded = StatePublished, true
 	case stale:
 		r.State = StateStale
 	}

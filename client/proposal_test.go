@@ -70,7 +70,11 @@ func (k *board) serve(w http.ResponseWriter, r *http.Request, name string) {
 	if id == "" {
 		var all api.ProposalsResponse
 		for _, p := range k.list {
-			all.Proposals = append(all.Proposals, api.ProposalSummary{ID: p.ID, State: p.State})
+			line := api.ProposalSummary{ID: p.ID, State: p.State}
+			for _, file := range p.Files {
+				line.Files = append(line.Files, api.ProposedFile{Role: file.Role, Version: file.Version})
+			}
+			all.Proposals = append(all.Proposals, line)
 		}
 		json.NewEncoder(w).Encode(all)
 		return

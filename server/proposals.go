@@ -81,7 +81,16 @@ func (s *Server) proposals(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
 		return nil
-	case id != "":
+	}
+	// Who may not sign it is not shown it either.
+	head, err := s.head(r.Context(), repository)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(mayCreate(token, repository, head), mayPublish(token, head)); err != nil {
+		return err
+	}
+	if id != "" {
 		proposal, err := s.proposal(r.Context(), repository, id)
 		if err != nil {
 			return err

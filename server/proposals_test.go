@@ -196,6 +196,10 @@ func TestProposal(t *testing.T) {
 	if status := b.withdraw(t, p.ID); status != http.StatusConflict {
 		t.Errorf("withdrawing it: %d", status)
 	}
+	err = b.Client.Call(t.Context(), http.MethodDelete, api.ProposalPath(app, p.ID), nil, nil)
+	if !errors.Is(err, tuf.ErrConflict) || strings.Contains(err.Error(), "first") {
+		t.Errorf("nobody was faster, it is published itself: %v", err)
+	}
 }
 
 // A proposal goes stale when another publish took its version, or when it has expired,
@@ -515,6 +519,27 @@ func TestProposalRefuses(t *testing.T) {
 			}
 			if a.Status != status {
 				t.Errorf("%s with another token: %d, expected %d", method, a.Status, status)
+			}
+		}
+	}
+	// What may be signed with a token may be read with it, one by one and as a list.
+	creator := h.Token(t, []string{api.ScopeCreate}, "**")
+	for _, path := range []string{"", "?id=" + p.ID} {
+		for _, c := range []struct {
+			claim, repository, token string
+			refused                  bool
+		}{
+			{"a publisher, of a repository that exists", app, stranger, false},
+			{"who may create only, of a repository that exists", app, creator, true},
+			{"a publisher, of a new one", "registry.example/new", stranger, true},
+			{"who may create, of a new one", "registry.example/new", creator, false},
+		} {
+			a, err := h.Client(c.token).Do(t.Context(), http.MethodGet, api.ProposalsPath(c.repository)+path, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (a.Status == http.StatusForbidden) != c.refused {
+				t.Errorf("GET %q by %s: %d %.300s", path, c.claim, a.Status, a.Body)
 			}
 		}
 	}

@@ -112,7 +112,7 @@ func (s *Server) tryPropose(ctx context.Context, token Token, repository, id str
 				Err: fmt.Errorf("proposal %s of %s is stale: %w", id, repository, tuf.ErrConflict)}
 		case told.State == api.ProposalWithdrawn && there:
 			return nil, false, &api.ConflictError{Repository: repository, Versions: head.versions(),
-				Err: fmt.Errorf("proposal %s of %s was withdrawn: %w", id, repository, tuf.ErrConflict)}
+				Err: fmt.Errorf("proposal %s of %s was withdrawn, and takes no more signatures", id, repository)}
 		case err != nil:
 			return nil, false, err
 		}
@@ -318,7 +318,7 @@ func (s *Server) withdraw(ctx context.Context, token Token, repository, id strin
 			return nil
 		case state == api.ProposalPublished:
 			return &api.ConflictError{Repository: repository, Versions: head.versions(),
-				Err: fmt.Errorf("proposal %s of %s was published: %w", id, repository, tuf.ErrConflict)}
+				Err: fmt.Errorf("proposal %s of %s is published, so there is nothing left to withdraw", id, repository)}
 		}
 		stored.Withdrawn = s.now()
 		stored.Updated = stored.Withdrawn

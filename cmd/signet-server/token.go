@@ -194,9 +194,7 @@ func printTokens(w io.Writer, tokens []store.Token, asJSON bool, now time.Time) 
 		list = append(list, tokenJSON{t.ID, t.Name, state, t.Scopes, t.Repositories, t.Created, moment(t.Expires), moment(t.Revoked), moment(t.LastPublished)})
 	}
 	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(list)
+		return json.NewEncoder(w).Encode(list)
 	}
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tNAME\tSTATE\tSCOPES\tREPOSITORIES\tEXPIRES\tLAST PUBLISHED")

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/adrg/xdg"
@@ -34,6 +36,7 @@ type app struct {
 	yes       bool
 	signAgain bool
 	propose   *proposing // what is done is proposed; nil: it is done
+	twin      string     // the command that proposes what this one does; "": none does
 
 	secrets secretOptions
 
@@ -59,13 +62,28 @@ func run(ctx context.Context, a *app, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
+		a.peekOutput(args)
 		err = &usageError{err}
 		if _, advised := errors.AsType[*advised](err); !advised {
 			err = advise(err, "it is typed: %s; %s --help tells more", cmd.UseLine(), cmd.CommandPath())
 		}
 	}
+	err = a.nameProposal(ctx, err)
 	a.report(err)
 	return exitCode(err)
+}
+
+// peekOutput takes --output json from a command line that was given up before it was
+// read to its end: a script reads errors wherever among its words the wrong one is.
+func (a *app) peekOutput(args []string) {
+	for i, arg := range args {
+		switch {
+		case arg == "--":
+			return
+		case arg == "--output="+outputJSON, arg == "--output" && i+1 < len(args) && args[i+1] == outputJSON:
+			a.output = outputJSON
+		}
+	}
 }
 
 // newRoot makes the tree of commands.
@@ -123,6 +141,9 @@ func parent(cmd *cobra.Command, a *app) *cobra.Command {
 func (a *app) action(do func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		a.started = true
+		if path := strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" "); slices.Contains(proposable, path) {
+			a.twin = "signet propose " + clip(strings.Join(append([]string{path}, args...), " "), 500)
+		}
 		return do(cmd.Context(), args)
 	}
 }

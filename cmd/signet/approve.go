@@ -115,7 +115,7 @@ func (a *app) approve(ctx context.Context, args []string, f approveFlags) error 
 	err = review.Choose(ring.lazy(presentFirst(hand)))
 	a.propose = nil
 	if err != nil {
-		return lackOf(err, hand)
+		return signedAlready(err, review, proposal, hand)
 	}
 	if err := ring.agree(ctx, []*client.Change{review.Change}); err != nil {
 		return err
@@ -130,6 +130,36 @@ func (a *app) approve(ctx context.Context, args []string, f approveFlags) error 
 		return err
 	}
 	return a.handOn(ctx, publisher, proposal, review, signed, f)
+}
+
+// signedAlready says so to who has, and lacks nothing but the others. err is another
+// error, or that none of the keys at hand can sign what is lacking.
+func signedAlready(err error, review *client.Review, proposal heard, hand []foundKey) error {
+	if _, ok := errors.AsType[*client.KeysError](err); !ok {
+		return err
+	}
+	var own, missing []string
+	for _, file := range review.Files {
+		for _, need := range file.Needs {
+			for _, key := range hand {
+				signed := slices.ContainsFunc(need.Signed, key.Equal)
+				if signed && !slices.Contains(own, key.ID()[:12]) {
+					own = append(own, key.ID()[:12])
+				}
+				if need.Lacks() > 0 && !signed && slices.ContainsFunc(need.Keys, key.Equal) {
+					return lackOf(err, hand) // one of theirs is lacking, which is not plugged in
+				}
+			}
+		}
+	}
+	if len(own) == 0 {
+		return lackOf(err, hand)
+	}
+	for _, lack := range review.Missing() {
+		missing = append(missing, lacks(lack))
+	}
+	return advise(fmt.Errorf("you have signed this already, by key %s; still missing: %s", strings.Join(own, ", "), strings.Join(missing, "; ")),
+		"each of the others runs: signet approve %s", proposal.word())
 }
 
 // handOn writes or sends what was signed, and publishes what is complete.
@@ -290,10 +320,11 @@ func filesIn(review *client.Review) string {
 func publishable(review *client.Review) error {
 	h := heard{Proposal: review.Proposal}
 	switch review.State {
-	case client.StateStale:
-		if review.Proposal.State == client.StatePublished {
-			return advise(fmt.Errorf("the proposal was published before, the server says, and %s is there now: %w", versionsOf(review), tuf.ErrConflict), "signet inspect %s shows what is there", review.Proposal.Repository)
+	case client.StatePublished:
+		if review.Superseded {
+			return advise(fmt.Errorf("the proposal was published before, it says, and %s is there now: %w", versionsOf(review), tuf.ErrConflict), "signet inspect %s shows what is there", review.Proposal.Repository)
 		}
+	case client.StateStale:
 		return advise(fmt.Errorf("the proposal is stale: it is for %s, and %s is there: %w", filesIn(review), versionsOf(review), tuf.ErrConflict), "%s", rebaseAdvice(h))
 	case client.StateWithdrawn:
 		return advise(fmt.Errorf("the proposal was withdrawn, the server says"), "ask who withdrew it; if it is wanted after all: signet propose rebase %s", h.word())

@@ -49,7 +49,7 @@ func (e *examination) warn(check, advice, format string, args ...any) {
 }
 
 func (e *examination) trouble(check string, err error) {
-	e.Findings = append(e.Findings, finding{check, "trouble", sentence(err), hint(err)})
+	e.Findings = append(e.Findings, finding{check, "trouble", sentence(err), strings.TrimSuffix(hint(err), doctorLooks)})
 }
 
 func newDoctor(a *app) *cobra.Command {

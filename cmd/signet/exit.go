@@ -155,7 +155,7 @@ func (a *app) report(err error) {
 	}
 	seen := a.told
 	for _, err := range flatten(err) {
-		err = a.explainCA(err)
+		err = a.explainKeys(a.explainCA(err))
 		p := problem{Error: sentence(err), Rule: tuf.RuleOf(err), Hint: hint(err), Exit: exitCode(err)}
 		if seen[p.Error] {
 			continue

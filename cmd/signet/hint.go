@@ -95,7 +95,8 @@ func hintRefused(err error) string {
 		}
 		return "say whom to trust: signet trust add " + orName(refusal.Repository) + " --root-key KEY --server URL; a new repository of your own starts with signet init" + unsigned
 	case tuf.RuleAbsent:
-		return "do not run it; if it is yours, sign it: signet sign " + image + "; signet list " + orName(refusal.Repository) + " shows what is signed"
+		// Metadata does not tell what was never signed from what was revoked.
+		return "do not run it; it was never signed, or was withdrawn (signet revoke), so ask before you sign it anew. If it is yours, and meant to run: signet sign " + image + "; signet list " + orName(refusal.Repository) + " shows what is signed"
 	case tuf.RuleDigest, tuf.RuleCurrent:
 		if place != "" {
 			return "write there what the tag means, which signet verify prints for the tag alone: " + place
@@ -103,7 +104,7 @@ func hintRefused(err error) string {
 		if refusal.Rule == tuf.RuleCurrent {
 			return "run what the tag means now, which signet verify prints for the tag alone"
 		}
-		return "run what the tag means, which signet verify prints for the tag alone, or have this digest signed"
+		return "run what the tag means, which signet verify prints for the tag alone; this digest was never signed under it, or was withdrawn (signet revoke), so have it signed only if it is meant to run"
 	case tuf.RuleVoice:
 		return fmt.Sprintf("do not run it before %s has looked at it and signed it too: signet sign %s --as %s; signet trust list shows whose word is required here, and signet signer list %s who the signers are", word(refusal.Role), image, word(refusal.Role), orName(refusal.Repository))
 	case tuf.RuleCompare:
@@ -206,6 +207,9 @@ func hintProblem(err error) string {
 	return ""
 }
 
+// doctorLooks is what doctor itself leaves out.
+const doctorLooks = " signet doctor looks at all of it"
+
 // hintServer reads what is wrong with a server.
 func hintServer(err error) string {
 	trouble, ok := errors.AsType[*client.ServerError](err)
@@ -216,7 +220,11 @@ func hintServer(err error) string {
 	case client.TroubleAddress:
 		return "an address reads https://HOST[:PORT]; http:// is for this machine alone, or when asked for with --allow-http"
 	case client.TroubleNoRoute, client.TroubleTimeout, client.TroubleBroken:
-		return "is the server running, and the address right? signet doctor looks at all of it; verify --offline answers from what was verified before"
+		advice := "is the server running, and the address right?" + doctorLooks
+		if _, verifies := errors.AsType[*imageError](err); verifies {
+			advice += "; verify --offline answers from what was verified before"
+		}
+		return advice
 	case client.TroubleCA:
 		return "if the server has a CA of its own, give it: --ca FILE with signet login or signet trust add; else somebody is in between"
 	case client.TroubleCertExpired:

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 
+	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/keystore"
 	"github.com/signet-trust/signet/keystore/yubikey"
 )
@@ -15,6 +16,19 @@ func hintKeys(err error) string {
 		}
 	}
 	return ""
+}
+
+// explainKeys tells, where some of those who have to sign are here, how the others
+// do: the next step is another command then.
+func (a *app) explainKeys(err error) error {
+	few, isFew := errors.AsType[*fewError](err)
+	lack, isLack := errors.AsType[*client.KeysError](err)
+	some := isFew && few.here > 0 || isLack && len(lack.Given) > 0
+	_, told := errors.AsType[*advised](err)
+	if elsewhere := a.elsewhere(); some && !told && elsewhere != "" {
+		return advise(err, "%s; signet inspect REPO shows who may sign, signet key list which keys are at hand; --key KEY chooses", elsewhere)
+	}
+	return err
 }
 
 // hintSecret reads what is wrong with a PIN, a PUK or a management key.
@@ -96,6 +110,8 @@ func hintFile(err error) string {
 	switch {
 	case errors.Is(err, keystore.ErrNotFound), errors.Is(err, keystore.ErrAmbiguous):
 		return "signet key list shows the keys, with their IDs and names"
+	case errors.Is(err, keystore.ErrExists):
+		return "choose another name; signet key list shows those that are taken"
 	case errors.Is(err, keystore.ErrNotHere):
 		return "sign on the machine that has it, or plug its YubiKey in"
 	}

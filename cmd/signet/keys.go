@@ -223,10 +223,28 @@ func (r *keyring) lost(ctx context.Context, key foundKey, err error) error {
 	if instead == "" {
 		instead = fmt.Sprintf("signet rotate REPO ROLE --remove %s --add NEWKEY", word(what))
 	}
+	if elsewhere := r.app.elsewhere(); elsewhere != "" && key.entry == nil && errors.Is(err, yubikey.ErrAbsent) {
+		return advise(err, "plug in the YubiKey that has it; where somebody else has the key: %s", elsewhere)
+	}
 	if errors.Is(err, yubikey.ErrAbsent) {
 		return advise(err, "plug it in; if it is lost for good, another key takes its place: %s", instead)
 	}
 	return advise(err, "that key is gone for ever; another takes its place: %s", instead)
+}
+
+// notHere says of a key that nothing here knows on a YubiKey that its private half is
+// not on this machine. Why no YubiKey could be asked counts only for who uses any.
+func (r *keyring) notHere(key foundKey, why error) error {
+	err := fmt.Errorf("%s: %w: only its public half is known", key.called(), keystore.ErrNotHere)
+	advice := r.app.elsewhere()
+	if advice == "" {
+		advice = "sign on the machine that has it"
+	}
+	entries, _ := r.store.List() // what cannot be read was told, or is, by others
+	if slices.ContainsFunc(entries, func(e keystore.Entry) bool { return e.Stick != nil }) {
+		advice += fmt.Sprintf("; if it is on a YubiKey: %v: %s", why, hint(why))
+	}
+	return advise(err, "%s", advice)
 }
 
 func isHex(s string) bool {

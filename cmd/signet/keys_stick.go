@@ -242,6 +242,9 @@ func (s *stickSigner) mayCome(err error) bool {
 
 // explain says of which key an error is, and what puts another in its place.
 func (s *stickSigner) explain(ctx context.Context, err error) error {
+	if _, _, noted := s.key.place(); !noted && noSticks(err) {
+		return s.ring.notHere(s.key, err)
+	}
 	gone := s.isGone(err)
 	err = fmt.Errorf("%s: %w", s.key.called(), err)
 	if gone || errors.Is(err, yubikey.ErrAbsent) {

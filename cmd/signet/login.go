@@ -61,21 +61,16 @@ is shown with what the server's operator tells you (signet-signer identity).`,
 			server.Patterns = append(server.Patterns, pattern)
 		}
 		if caFile != "" {
-			ca, err := os.ReadFile(caFile)
+			ca, err := readNamed("--ca", caFile)
 			if err != nil {
 				return err
 			}
 			server.CA = string(ca)
 		}
 		if tokenFile != "" {
-			f, err := os.Open(tokenFile)
+			token, err := readSecretFile(tokenFile)
 			if err != nil {
-				return err
-			}
-			token, err := readSecret(f)
-			f.Close()
-			if err != nil {
-				return fmt.Errorf("token in %s: %w", tokenFile, err)
+				return fmt.Errorf("--token-file %s: %w", tokenFile, err)
 			}
 			server.Token = string(token)
 		}

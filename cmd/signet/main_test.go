@@ -62,7 +62,7 @@ func TestReport(t *testing.T) {
 	same := &tuf.Refusal{Repository: "a.example/b", Rule: tuf.RuleAbsent, Detail: "nothing\x1b[2J is\nsigned"}
 	a.report(errors.Join(same, fmt.Errorf("one: %w", errors.Join(io.EOF, io.ErrUnexpectedEOF)), same))
 	want := "signet: a.example/b: nothing\uFFFD[2J is signed\n" +
-		"hint: do not run it; if it is yours, sign it: signet sign IMAGE; signet list a.example/b shows what is signed\n" +
+		"hint: do not run it; it was never signed, or was withdrawn (signet revoke), so ask before you sign it anew. If it is yours, and meant to run: signet sign IMAGE; signet list a.example/b shows what is signed\n" +
 		"signet: one: EOF unexpected EOF\n"
 	if got := stderr.String(); got != want {
 		t.Errorf("got %q, want %q", got, want)

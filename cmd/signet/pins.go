@@ -163,6 +163,15 @@ func readSecretFile(path string) ([]byte, error) {
 	return readSecret(f)
 }
 
+// readNamed reads the whole file that a flag names.
+func readNamed(flag, path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", flag, path, reading(err))
+	}
+	return data, nil
+}
+
 // reading says what was wrong with a file, without the name that the caller says.
 func reading(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {

@@ -46,6 +46,18 @@ it goes stale, and signet propose rebase builds it anew.`,
 	return cmd
 }
 
+// proposable are the commands that propose has as well.
+var proposable = []string{"init", "sign", "revoke", "renew", "rotate", "signer add", "signer remove", "signer update"}
+
+// elsewhere says how people in other rooms sign what the command is for; "" where
+// nothing proposes it, or this does.
+func (a *app) elsewhere() string {
+	if a.propose != nil || a.twin == "" {
+		return ""
+	}
+	return a.twin + ", with the same flags, gathers the signatures of people who are elsewhere"
+}
+
 // proposes makes a command propose what it does otherwise.
 func (a *app) proposes(cmd *cobra.Command) *cobra.Command {
 	p := &proposing{}

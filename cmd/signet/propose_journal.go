@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -49,4 +50,35 @@ what keeps a person from signing two contents for one version unknowingly.`,
 			})
 		}),
 	}
+}
+
+// nameProposal tells which open proposal another content was signed in before, where
+// this run asked its server already: a machine without a network asks none for a hint.
+func (a *app) nameProposal(ctx context.Context, err error) error {
+	signed, ok := errors.AsType[*client.SignedError](err)
+	if !ok {
+		return err
+	}
+	asked := false
+	for _, facts := range a.facts {
+		asked = asked || facts.info[signed.Repository] != nil
+	}
+	if !asked {
+		return err
+	}
+	publisher, publisherErr := a.publisher(ctx, signed.Repository, nil, nil)
+	if publisherErr != nil {
+		return err
+	}
+	open, openErr := publisher.SignedIn(ctx, signed)
+	if openErr != nil || open == nil {
+		return err
+	}
+	name := heard{Proposal: open}.word()
+	return each(err, func(err error) error {
+		if !errors.Is(err, client.ErrSigned) {
+			return err
+		}
+		return advise(err, "it was signed in a proposal that is open: signet propose show %s; have that published first, and sign what comes after it, or take it back: signet propose withdraw %s, and, if both may be shown to anybody, sign this one, too: --sign-again", name, name)
+	})
 }

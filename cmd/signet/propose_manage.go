@@ -33,7 +33,7 @@ func newProposeList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.may(ctx, publisher, name, api.ScopePublish); err != nil {
+			if err := a.may(ctx, publisher, name, api.ScopePublish, api.ScopeCreate); err != nil {
 				return err
 			}
 			list, err := publisher.Proposals(ctx, name)
@@ -71,7 +71,8 @@ func newProposeList(a *app) *cobra.Command {
 type shown struct {
 	ID         string          `json:"id"`
 	Repository string          `json:"repository"`
-	State      string          `json:"state"`            // as this machine finds it
+	State      string          `json:"state"` // as this machine finds it
+	Superseded bool            `json:"superseded,omitempty"`
 	Note       string          `json:"note,omitempty"`   // nobody has checked it
 	Intent     string          `json:"intent"`           // whether the bytes say what it claims to be: agrees, differs, unknown
 	IntentSays string          `json:"claims,omitempty"` // what it claims to be
@@ -118,7 +119,11 @@ proposal goes to a file, for somebody without a network.`,
 			}
 			return a.print(newShown(review), func(w io.Writer) {
 				a.showReview(w, review, ring)
-				fmt.Fprintf(w, "  state: %s\n", review.State)
+				state := review.State
+				if review.Superseded {
+					state += ", it says; a later version is there now"
+				}
+				fmt.Fprintf(w, "  state: %s\n", state)
 				if review.Change == nil {
 					return
 				}
@@ -136,7 +141,7 @@ proposal goes to a file, for somebody without a network.`,
 
 func newShown(review *client.Review) shown {
 	p := review.Proposal
-	v := shown{ID: p.ID, Repository: p.Repository, State: review.State, Note: p.Note, Intent: review.Intent, IntentSays: review.IntentSays,
+	v := shown{ID: p.ID, Repository: p.Repository, State: review.State, Superseded: review.Superseded, Note: p.Note, Intent: review.Intent, IntentSays: review.IntentSays,
 		Compared: review.Compared, Change: review.Change, Signatures: []shownNeed{}}
 	for _, file := range review.Files {
 		for _, need := range file.Needs {
@@ -189,7 +194,13 @@ so publish something else for them where that matters.`,
 			if err != nil {
 				return err
 			}
+			if proposal.State == client.StatePublished {
+				return tooLate(proposal)
+			}
 			if err := publisher.Withdraw(ctx, proposal.Repository, proposal.ID); err != nil {
+				if now, readErr := publisher.Proposal(ctx, proposal.Repository, proposal.ID); readErr == nil && now.State == client.StatePublished {
+					return tooLate(proposal) // meanwhile
+				}
 				return err
 			}
 			signed := false
@@ -205,6 +216,13 @@ so publish something else for them where that matters.`,
 			})
 		}),
 	}
+}
+
+// tooLate says that a proposal was published: what it brought about is taken back as
+// whatever else is published.
+func tooLate(h heard) error {
+	return advise(fmt.Errorf("proposal %s of %s is published, so there is nothing left to withdraw", h.ID[:idDigits], h.Repository),
+		"what is published is changed by publishing anew: signet revoke %s:TAG takes a tag back, signet sign gives it another meaning; signet inspect %s shows what is there", h.Repository, h.Repository)
 }
 
 func newProposeRebase(a *app) *cobra.Command {
@@ -258,7 +276,7 @@ wish that anybody may have written.
 		if err != nil {
 			return err
 		}
-		if err := a.may(ctx, publisher, proposal.Repository, api.ScopePublish); err != nil {
+		if err := a.may(ctx, publisher, proposal.Repository, api.ScopePublish, api.ScopeCreate); err != nil {
 			return err
 		}
 		hand, err := ring.atHand(ctx, keys)
@@ -379,7 +397,7 @@ func newProposeSend(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.may(ctx, publisher, proposal.Repository, api.ScopePublish); err != nil {
+			if err := a.may(ctx, publisher, proposal.Repository, api.ScopePublish, api.ScopeCreate); err != nil {
 				return err
 			}
 			kept, err := publisher.SendProposal(ctx, review.Proposal)

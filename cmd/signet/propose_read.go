@@ -44,7 +44,7 @@ func (a *app) hear(ctx context.Context, ring *keyring, args []string, apart apar
 	if err != nil {
 		return heard{}, nil, err
 	}
-	if err := a.may(ctx, publisher, name, api.ScopePublish); err != nil {
+	if err := a.may(ctx, publisher, name, api.ScopePublish, api.ScopeCreate); err != nil {
 		return heard{}, nil, err
 	}
 	id, err := proposalID(ctx, publisher, name, args[1])

@@ -169,6 +169,14 @@ func pick(keys []foundKey, role client.SigningRole) (chosen []foundKey, ok bool)
 	return chosen, len(chosen) >= role.Threshold
 }
 
+// A fewError says that too few of a role's keys are at hand. It is a client.ErrKeys.
+type fewError struct {
+	error
+	here int // how many are
+}
+
+func (e *fewError) Unwrap() error { return e.error }
+
 // tooFew says which keys a role wants, and what is at hand.
 func tooFew(repository string, role client.SigningRole, keys []foundKey) error {
 	chosen, _ := pick(keys, role)
@@ -176,8 +184,8 @@ func tooFew(repository string, role client.SigningRole, keys []foundKey) error {
 	for i, key := range role.Keys {
 		wanted[i] = key.ID()[:12]
 	}
-	err := fmt.Errorf("%s of %s takes %s by %s, and %d of these keys is at hand: %w", role.Name, repository,
-		plural(role.Threshold, "signature"), strings.Join(wanted, ", "), len(chosen), client.ErrKeys)
+	err := &fewError{fmt.Errorf("%s of %s takes %s by %s, and %d of these keys is at hand: %w", role.Name, repository,
+		plural(role.Threshold, "signature"), strings.Join(wanted, ", "), len(chosen), client.ErrKeys), len(chosen)}
 	if elsewhere := sticksElsewhere(keys); elsewhere != "" {
 		return advise(err, "%s: plug it in", elsewhere)
 	}

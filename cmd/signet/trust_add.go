@@ -115,7 +115,7 @@ signed root; that is checked offline, too.`,
 // names. What login knows of the first one is taken over.
 func (a *app) anchorServers(anchor *client.Anchor, given []string, caFile string) error {
 	if caFile != "" {
-		ca, err := os.ReadFile(caFile)
+		ca, err := readNamed("--ca", caFile)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -156,6 +157,9 @@ func (a *app) verify(ctx context.Context, subjects []*subject, files []*imagefil
 	if flags.policy != "" {
 		asked := policyFlags{offline: flags.offline, from: flags.from, registry: flags.registry}
 		p, err := a.loadPolicy(ctx, flags.policy, asked)
+		if _, isPath := errors.AsType[*fs.PathError](err); isPath {
+			err = fmt.Errorf("--policy %s: %w", flags.policy, reading(err))
+		}
 		if err != nil {
 			return early(err)
 		}

@@ -92,6 +92,8 @@ func (a *app) readFiles(flags fileFlags) (files []*imagefile.File, unread error)
 			err = advise(err, "leave it out if it is to name none")
 		case errors.Is(err, imagefile.ErrFormat):
 			err = advise(err, "say it with --format list, compose, kubernetes or dockerfile")
+		case err != nil && hint(err) == "":
+			err = advise(err, "mend it there, or leave the file out; --format says what it is where that was guessed wrong")
 		}
 		unread = errors.Join(unread, err)
 		if err == nil {
@@ -108,13 +110,13 @@ func (a *app) readFile(path string, options imagefile.Options) (*imagefile.File,
 	} else {
 		info, err := os.Stat(path)
 		if err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeNamedPipe == 0 {
-			err = fmt.Errorf("%s is no file", path)
+			err = errors.New("it is no file")
+		}
+		if err == nil {
+			in, err = os.Open(path)
 		}
 		if err != nil {
-			return nil, err
-		}
-		if in, err = os.Open(path); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("-f %s: %w", path, reading(err))
 		}
 		defer in.Close()
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/cmd/internal/reports"
@@ -60,8 +61,11 @@ func (flags *fileFlags) report(list []reports.Result, unread error) error {
 		if err == nil {
 			err = program.WriteFile(path, append(data, '\n'), 0o644)
 		}
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
+			err = at.Err // what it names is a file that is renamed in the end
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", flag, err)
+			return fmt.Errorf("%s %s: %w", flag, path, err)
 		}
 		return nil
 	}

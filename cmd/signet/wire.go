@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -140,8 +139,8 @@ func (a *app) factsOf(url string) *serverFacts {
 }
 
 // may refuses what the server would refuse in the end, before anybody is asked for
-// a PIN: a token that is none, or that lacks the scope or does not cover the name.
-func (a *app) may(ctx context.Context, publisher *client.Publisher, repository, scope string) error {
+// a PIN: a token that is none, that has none of the scopes or does not cover the name.
+func (a *app) may(ctx context.Context, publisher *client.Publisher, repository string, scopes ...string) error {
 	server := publisher.Server
 	if server.Token == "" {
 		return advise(fmt.Errorf("publishing to %s takes a token: %w", server.URL, api.ErrUnauthorized), "signet login %s --token-file FILE", server.URL)
@@ -154,9 +153,9 @@ func (a *app) may(ctx context.Context, publisher *client.Publisher, repository, 
 		}
 	}
 	token := facts.token
-	if !slices.Contains(token.Scopes, scope) && !slices.Contains(token.Scopes, api.ScopeAdmin) {
+	if !slices.ContainsFunc(append(scopes, api.ScopeAdmin), func(scope string) bool { return slices.Contains(token.Scopes, scope) }) {
 		return fmt.Errorf("%w: token %s of %s has the scopes %s; this takes %s", api.ErrForbidden,
-			clip(token.Name, 100), server.URL, clip(strings.Join(token.Scopes, ", "), 100), scope)
+			clip(token.Name, 100), server.URL, clip(strings.Join(token.Scopes, ", "), 100), strings.Join(scopes, " or "))
 	}
 	if !slices.ContainsFunc(token.Repositories, func(pattern string) bool { return tuf.MatchName(pattern, repository) }) {
 		return fmt.Errorf("%w: token %s of %s is for %s, not for %s", api.ErrForbidden,
@@ -195,7 +194,7 @@ func (f *registryFlags) add(cmd *cobra.Command) {
 func (a *app) registry(f registryFlags) (registry.Config, error) {
 	config := registry.Config{PlainHTTP: f.plainHTTP, Timeout: a.timeout}
 	if f.ca != "" {
-		ca, err := os.ReadFile(f.ca)
+		ca, err := readNamed("--registry-ca", f.ca)
 		if err != nil {
 			return config, err
 		}

@@ -11,6 +11,7 @@ func proposals() []mutation {
 		{"lying proposal", "client/proposal_check.go", `if !key.Equal(online[role]) {`, `if false && !key.Equal(online[role]) {`, []string{"client.TestProposeInit"}, nil},
 		{"lying proposal", "client/proposal.go", `if !has[signature] {`, `if false && !has[signature] {`, lies, nil},
 		{"lying proposal", "client/proposal_review.go", `		if d.version() > is+1 {`, `		if false {`, []string{"client.TestApproveOffline"}, nil},
+		{"lying proposal", "client/proposal_review.go", `superseded = superseded && (here || is > d.version())`, `superseded = true`, []string{"client.TestPublishedBefore"}, nil},
 
 		{"two contents for one version", "client/journal.go", `signs && before != nil && taken && !same && !again {`, `false && signs && before != nil && taken && !same && !again {`,
 			[]string{"client.TestJournal", "client.TestJournalAmongProcesses"}, nil},
