@@ -20,7 +20,8 @@ const PathDecide = "/v1/decide"
 
 // A DecideRequest is what is posted to it. The answer is a client.Decision, with
 // status 200 if the image may run, 403 if it may not, 503 if it could not be found
-// out: who looks at the status alone is not misled.
+// out, 400 if the image's name or the digest is none: who looks at the status alone is
+// not misled.
 type DecideRequest struct {
 	Image    string `json:"image"`
 	Platform string `json:"platform,omitempty"` // "linux/amd64"
@@ -43,18 +44,25 @@ func DecideDoor(g *Gate) Door {
 			door.RefuseJSON(w, r, status, err.Error())
 			return
 		}
-		decision, err := g.Ask(r.Context(), Asker{Door: "decide", Who: door.Who(r), Object: q.Object},
-			Question{Question: policy.Question{Image: q.Image, Platform: q.Platform}, Offered: q.Digest})
-		writeDecision(w, decision, err)
+		if q.Image == "" {
+			door.RefuseJSON(w, r, http.StatusBadRequest, "the member image is missing: it names what is to run")
+			return
+		}
+		question := Question{Question: policy.Question{Image: q.Image, Platform: q.Platform}, Offered: q.Digest}
+		decision, err := g.Ask(r.Context(), Asker{Door: "decide", Who: door.Who(r), Object: q.Object}, question)
+		_, none := question.Malformed()
+		writeDecision(w, decision, err, none != nil)
 	})}
 }
 
-func writeDecision(w http.ResponseWriter, decision *client.Decision, err error) {
+func writeDecision(w http.ResponseWriter, decision *client.Decision, err error, malformed bool) {
 	if err != nil {
 		decision.Hint = door.Next(decision.Image, decision, err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	switch {
+	case err != nil && malformed: // the asker's mistake, whatever else was found
+		w.WriteHeader(http.StatusBadRequest)
 	case tuf.IsRefusal(err):
 		w.WriteHeader(http.StatusForbidden)
 	case err != nil:

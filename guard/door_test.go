@@ -22,7 +22,9 @@ import (
 	"time"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/policy"
+	"github.com/signet-trust/signet/tuf"
 )
 
 func entrance(t *testing.T, limits Limits, doors ...Door) (*Gate, *httptest.Server) {
@@ -60,7 +62,9 @@ func TestDecideDoor(t *testing.T) {
 		"with its digest": {`{"image":"registry.example.com/app:1.0","digest":"` + digestA + `","platform":"linux/amd64","object":"Pod/x"}`, 200, true},
 		"another digest":  {`{"image":"registry.example.com/app:1.0","digest":"` + digestB + `"}`, 403, false},
 		"untrusted":       {`{"image":"registry.example.com/other:1.0"}`, 403, false},
-		"no image":        {`{}`, 403, false},
+		"no image":        {`{}`, 400, false},
+		"no name":         {`{"image":"registry.example.com/../app"}`, 400, false},
+		"no digest":       {`{"image":"registry.example.com/app:1.0","digest":"sha256:00"}`, 400, false},
 		"not JSON":        {`image`, 400, false},
 		"unknown member":  {`{"image":"registry.example.com/app:1.0","force":true}`, 400, false},
 		"two documents":   {`{"image":"registry.example.com/app:1.0"}{}`, 400, false},
@@ -79,6 +83,9 @@ func TestDecideDoor(t *testing.T) {
 				t.Errorf("what to do is said where it is needed: %s", body)
 			}
 		})
+	}
+	if _, body := post(t, s, PathDecide, `{}`); !strings.Contains(body, "image") {
+		t.Errorf("it does not name what is missing: %s", body)
 	}
 	if status, _ := post(t, s, "/v1/decide/", `{}`); status != 404 {
 		t.Errorf("a path that is no door's is answered with %d", status)
@@ -175,19 +182,23 @@ func TestRemote(t *testing.T) {
 	if d, err = remote(s.URL).Ask(t.Context(), Asker{}, question("registry.example.com/app:1.0", digestB)); err == nil || d.Allowed() || d.Reason == "" {
 		t.Errorf("%+v, %v", d, err)
 	}
+	if d, err = remote(s.URL).Ask(t.Context(), Asker{}, question("registry.example.com/../app", digestA)); tuf.RuleOf(err) != tuf.RuleName || d.Allowed() {
+		t.Errorf("a name that is none: %+v, %v", d, err)
+	}
 	for name, answer := range map[string]struct {
 		status int
 		body   string
 	}{
-		"yes, with a no in it":   {200, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":false}}`},
-		"no, with a yes in it":   {403, `{"trusted":true,"digest":"` + digestA + `","reference":"x","policy":{"allowed":true}}`},
-		"another digest":         {200, `{"trusted":true,"digest":"` + digestB + `","policy":{"allowed":true}}`},
-		"no policy":              {200, `{"trusted":true,"digest":"` + digestA + `"}`},
-		"nothing":                {200, ``},
-		"not JSON":               {200, `yes`},
-		"another status":         {201, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":true}}`},
-		"an endless yes":         {200, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":true},"reason":"` + strings.Repeat("x", 2<<20) + `"}`},
-		"a way to somebody else": {307, ``},
+		"a question that is none": {400, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":true}}`},
+		"yes, with a no in it":    {200, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":false}}`},
+		"no, with a yes in it":    {403, `{"trusted":true,"digest":"` + digestA + `","reference":"x","policy":{"allowed":true}}`},
+		"another digest":          {200, `{"trusted":true,"digest":"` + digestB + `","policy":{"allowed":true}}`},
+		"no policy":               {200, `{"trusted":true,"digest":"` + digestA + `"}`},
+		"nothing":                 {200, ``},
+		"not JSON":                {200, `yes`},
+		"another status":          {201, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":true}}`},
+		"an endless yes":          {200, `{"trusted":true,"digest":"` + digestA + `","policy":{"allowed":true},"reason":"` + strings.Repeat("x", 2<<20) + `"}`},
+		"a way to somebody else":  {307, ``},
 	} {
 		t.Run(name, func(t *testing.T) {
 			liar := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -205,6 +216,26 @@ func TestRemote(t *testing.T) {
 				t.Errorf("%+v, %v", d, err)
 			}
 		})
+	}
+	away := httptest.NewTLSServer(http.NotFoundHandler())
+	stranger := remote(away.URL)
+	stranger.http.Transport = &http.Transport{}
+	for what, test := range map[string]struct {
+		gate *Remote
+		next string
+	}{
+		"a certificate of nobody's": {stranger, "gate-ca"},
+		"no gate":                   {remote(away.URL), "decided nothing"},
+	} {
+		d, err := test.gate.Ask(t.Context(), Asker{}, question("registry.example.com/app:1.0", digestA))
+		if next := door.Next(d.Image, d, err); err == nil || !strings.Contains(next, test.next) || strings.Contains(next, "this decision in its log") {
+			t.Errorf("%s: %v; next: %s", what, err, next)
+		}
+	}
+	away.Close()
+	d, err = remote(away.URL).Ask(t.Context(), Asker{}, question("registry.example.com/app:1.0", digestA))
+	if next := door.Next(d.Image, d, err); err == nil || !strings.Contains(next, "did not answer") || !strings.Contains(next, away.URL) || strings.Contains(next, "this decision in its log") {
+		t.Errorf("nobody is there: %v; next: %s", err, next)
 	}
 	for _, address := range []string{"http://gate.example.com", "gate.example.com", "https://", "unix:", "https://gate.example.com/path", "https://gate.example.com/?a=b"} {
 		if _, err := NewRemote(address, nil); err == nil {

@@ -105,6 +105,17 @@ func (g *Gate) Drop(err error) {
 	g.config.Log.Error("the policy is not used any more, and there is no other: everything is refused", "error", why)
 }
 
+// Lack says why no policy could be had yet, in health checks and to those who ask. It
+// does nothing while one is in use.
+func (g *Gate) Lack(err error) {
+	if g.decider.Load() != nil {
+		return
+	}
+	why := oneLine(err.Error())
+	g.trouble.Store(&why)
+	g.metrics.reloads.WithLabelValues("failed").Inc()
+}
+
 // Decide tells whether an image may run, counts the decision and logs one line. The
 // decision and its Policy are never nil; the error is nil if and only if the image
 // may run. A *tuf.Refusal or *tuf.ExpiredError is a verdict, any other error says
@@ -170,6 +181,9 @@ func (g *Gate) decide(ctx context.Context, q Question) (decision *client.Decisio
 	}()
 	use := g.decider.Load()
 	if use == nil {
+		if d, err := q.Malformed(); err != nil {
+			return door.Refused(q, d, err), err
+		}
 		err := errors.New("the gate has no policy yet")
 		if why := g.trouble.Load(); why != nil {
 			err = fmt.Errorf("the gate has no policy: %s", *why)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/signet-trust/signet/client"
+	"github.com/signet-trust/signet/guard/door"
 	"github.com/signet-trust/signet/policy"
 	"github.com/signet-trust/signet/tuf"
 )
@@ -102,7 +103,35 @@ func TestOffered(t *testing.T) {
 			if e.Verdict != VerdictAllow && e.Reason == "" {
 				t.Error("no reason in the log")
 			}
+			if e.Cause != test.cause || d.Rule != test.cause {
+				t.Errorf("the cause is %q in the log, %q in the answer, expected %q", e.Cause, d.Rule, test.cause)
+			}
 		})
+	}
+}
+
+// What an asker got wrong is the asker's: it is refused, it counts as no trouble, and it
+// says which part is wrong, also while the gate has no policy.
+func TestQuestionThatIsNone(t *testing.T) {
+	for name, test := range map[string]struct {
+		q    Question
+		hint string
+	}{
+		"a name":            {question("registry.example.com/../app:1.0", ""), "correct the image's name"},
+		"a digest in it":    {question("registry.example.com/app@sha256:00", ""), "correct the image's name"},
+		"the one offered":   {question("registry.example.com/app:1.0", "sha256:00"), "correct the digest"},
+		"both of them":      {question("registry.example.com/../app:1.0", "sha256:00"), "correct the image's name"},
+		"what is not asked": {question("", digestA), "correct the image's name"},
+	} {
+		for _, decider := range []Decider{nil, signed(client.ModeEnforce), signed(client.ModeWarn)} {
+			d, e, err := ask(t, decider, test.q)
+			if tuf.RuleOf(err) != tuf.RuleName || d.Allowed() || e.Verdict != VerdictDeny || e.Cause != tuf.RuleName {
+				t.Errorf("%s: %v, logged as %+v", name, err, e)
+			}
+			if next := door.Next(d.Image, d, err); !strings.Contains(next, test.hint) {
+				t.Errorf("%s: next: %s, expected %q", name, next, test.hint)
+			}
+		}
 	}
 }
 

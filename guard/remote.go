@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,8 +20,9 @@ import (
 
 // A Remote is a gate elsewhere, which is asked at its door decide.
 type Remote struct {
-	url  string
-	http *http.Client
+	address string // as it is configured
+	url     string
+	http    *http.Client
 }
 
 // maxDecision bounds what a gate may answer.
@@ -29,7 +31,7 @@ const maxDecision = 1 << 20
 // NewRemote returns the gate at an address: https://HOST:PORT, or unix:PATH for a
 // socket on this machine. transport carries what goes over TLS.
 func NewRemote(address string, transport *http.Transport) (*Remote, error) {
-	r := &Remote{http: &http.Client{
+	r := &Remote{address: address, http: &http.Client{
 		Transport: transport,
 		// Whoever redirects us is not whom we asked.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -72,29 +74,37 @@ func (r *Remote) ask(ctx context.Context, asker Asker, q Question) (*client.Deci
 		return nil, err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	// What the gate did not decide is in no log of decisions: nobody is sent to look there.
+	undecided := func(format string, args ...any) *client.Decision {
+		return &client.Decision{Image: clean(q.Image), Signers: []string{}, Hint: fmt.Sprintf(format, args...)}
+	}
 	response, err := r.http.Do(request)
+	if _, distrusted := errors.AsType[*tls.CertificateVerificationError](err); distrusted {
+		return undecided("the certificate at %s is not taken: gate-ca has to be its authority, and it has to be in date and for that name", r.address), fmt.Errorf("ask the gate: %w", err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("ask the gate: %w", err)
+		return undecided("the gate did not answer: look whether signet-guard runs and its /readyz is well, and whether this machine reaches %s, which is its address here", r.address), fmt.Errorf("ask the gate: %w", err)
 	}
 	defer response.Body.Close()
+	nothing := undecided("the gate decided nothing: look whether it is signet-guard, with its door decide, that answers at %s; its own messages, or /metrics (signet_guard_turned_away_total), tell whom it turns away", r.address)
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxDecision+1))
 	if err != nil || len(data) > maxDecision {
-		return nil, errors.Join(errors.New("the gate's answer did not arrive whole"), err)
+		return nothing, errors.Join(errors.New("the gate's answer did not arrive whole"), err)
 	}
 	switch response.StatusCode {
-	case http.StatusOK, http.StatusForbidden, http.StatusServiceUnavailable:
+	case http.StatusOK, http.StatusForbidden, http.StatusServiceUnavailable, http.StatusBadRequest:
 	default:
-		return nil, fmt.Errorf("the gate answers %s: %s", response.Status, clean(string(data)))
+		return nothing, fmt.Errorf("the gate answers %s: %s", response.Status, clean(string(data)))
 	}
 	d := &client.Decision{}
 	if err := json.Unmarshal(data, d); err != nil || d.Policy == nil {
-		return nil, fmt.Errorf("the gate answers %s with what is no decision: %s", response.Status, clean(string(data)))
+		return nothing, fmt.Errorf("the gate answers %s with what is no decision: %s", response.Status, clean(string(data)))
 	}
 	if d.Reason == "" && response.StatusCode != http.StatusOK {
 		d.Reason = "the gate refuses, and does not say why"
 	}
 	switch {
-	case response.StatusCode == http.StatusForbidden:
+	case response.StatusCode == http.StatusForbidden, response.StatusCode == http.StatusBadRequest:
 		return d, &tuf.Refusal{Repository: d.Repository, Rule: d.Rule, Detail: d.Reason}
 	case response.StatusCode != http.StatusOK:
 		return d, errors.New(d.Reason)

@@ -66,5 +66,8 @@ func Refused(q Question, d *client.Decision, err error) *client.Decision {
 	if d.Reason == "" {
 		d.Reason = Clean(err.Error())
 	}
+	if d.Rule == "" {
+		d.Rule = tuf.RuleOf(err)
+	}
 	return d
 }

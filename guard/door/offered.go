@@ -17,11 +17,11 @@ func offered(ctx context.Context, decider Decider, q Question) (*client.Decision
 	if q.Offered == "" {
 		return decider.Decide(ctx, q.Question)
 	}
+	if d, err := q.Malformed(); err != nil {
+		return d, err
+	}
 	image, err := tuf.ParseImage(q.Image)
 	if err != nil {
-		return nil, err
-	}
-	if err := tuf.CheckDigest(q.Offered); err != nil {
 		return nil, err
 	}
 	switch image.Digest {
@@ -41,6 +41,23 @@ func offered(ctx context.Context, decider Decider, q Question) (*client.Decision
 		return decision, err
 	}
 	return earlier(decision, image, q)
+}
+
+// Malformed is the refusal of a question whose name or digest is none, with which part
+// of it is wrong; nil for any other. It is the asker's mistake: no metadata was looked at.
+func (q Question) Malformed() (*client.Decision, error) {
+	image, err := tuf.ParseImage(q.Image)
+	if err != nil {
+		return nil, err
+	}
+	if q.Offered == "" {
+		return nil, nil
+	}
+	if err := tuf.CheckDigest(q.Offered); err != nil {
+		return &client.Decision{Image: image.String(), Repository: image.Repository, Tag: image.Tag, Signers: []string{},
+			Hint: "correct the digest: sha256: and 64 lower-case hex digits, as the registry gives it"}, err
+	}
+	return nil, nil
 }
 
 // earlier is the decision on a digest that the tag meant before: the rule's mode says
