@@ -1,9 +1,13 @@
 package client
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/signet-trust/signet/tuf"
 )
 
 // WatchStats tells how a Watcher is doing. Counts are since it was made.
@@ -56,4 +60,44 @@ func (w *Watcher) Stats() WatchStats {
 		}
 	}
 	return s
+}
+
+// ServerStats tells how the refreshes go of what one set of servers has.
+type ServerStats struct {
+	Servers      []string // their addresses
+	Repositories int      // watched under them, each anchor for itself, but for names that nobody knows
+	Failing      int      // of these, those whose last update failed
+	Trouble      error    // why, of the one whose update failed last; nil: none did
+}
+
+// Servers tells so of each set of servers. A name of which nothing is held is refreshed
+// by nobody: it counts for WatchConfig.Refresh after its servers could not be asked, and
+// not at all where they say that they have no such repository, or give what is refused.
+func (w *Watcher) Servers() []ServerStats {
+	now := w.client.config.Now()
+	index := map[*upstream]int{}
+	var all []ServerStats
+	last := map[*upstream]time.Time{}
+	for _, e := range w.all() {
+		f := e.failure.Load()
+		if e.held.Load() == nil && (f == nil || tuf.IsRefusal(f.err) || errors.Is(f.err, tuf.ErrNotFound) || !within(f.at, now, w.config.Refresh)) {
+			continue
+		}
+		i, ok := index[e.upstream]
+		if !ok {
+			i = len(all)
+			index[e.upstream] = i
+			all = append(all, ServerStats{Servers: slices.Clone(e.upstream.anchor.Servers)})
+		}
+		s := &all[i]
+		s.Repositories++
+		if f == nil {
+			continue
+		}
+		s.Failing++
+		if s.Trouble == nil || f.at.After(last[e.upstream]) {
+			s.Trouble, last[e.upstream] = fmt.Errorf("%s: %w", e.repository, f.err), f.at
+		}
+	}
+	return all
 }

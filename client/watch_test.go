@@ -420,6 +420,48 @@ func TestWatcherWithoutServer(t *testing.T) {
 	}
 }
 
+// TestWatcherServers tells of each server how its refreshes go. Names that it does not
+// know, of which anybody may ask, are none of its troubles; names that were asked about
+// while it was away are, for a while.
+func TestWatcherServers(t *testing.T) {
+	b := newBench(t)
+	w := b.watcher(WatchConfig{})
+	expect := func(what string, repositories, failing int) {
+		t.Helper()
+		all := w.Servers()
+		var s ServerStats
+		if len(all) > 0 {
+			s = all[0]
+		}
+		if len(all) > 1 || s.Repositories != repositories || s.Failing != failing || (s.Trouble != nil) != (failing > 0) || repositories > 0 && len(s.Servers) != 1 {
+			t.Errorf("%s: %+v", what, all)
+		}
+	}
+	expect("nothing was asked", 0, 0)
+	anchor := b.client().config.Anchors[0]
+	anchor.Pattern = "**"
+	ask := func(name string) {
+		_, _ = w.Verify(t.Context(), tuf.Image{Repository: name, Tag: "1.0"}, Options{Anchor: &anchor})
+	}
+	b.watched(w, "1.0", "one", Options{})
+	ask("registry.example.com/nobody/knows")
+	expect("all is well", 1, 0)
+	b.server.setIntercept(func(rw responseWriter, _ *request) bool {
+		rw.WriteHeader(http.StatusBadGateway)
+		return true
+	})
+	b.clock.Add(50 * time.Second)
+	w.refreshAllDue()
+	expect("the server is away", 1, 1)
+	ask("registry.example.com/nobody/else")
+	expect("and asked about another name", 2, 2)
+	b.clock.Add(time.Minute)
+	expect("which nobody asks about any more", 1, 1)
+	b.server.setIntercept(nil)
+	w.refreshAllDue()
+	expect("it is back", 1, 0)
+}
+
 // TestWatcherRefusesWhatARefreshRefused shows a step back: what is in memory, young
 // as it is, is not answered any more.
 func TestWatcherRefusesWhatARefreshRefused(t *testing.T) {

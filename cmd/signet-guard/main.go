@@ -9,6 +9,7 @@
 //	lines.go     the decision log in a file
 //	policy.go    the policy: from a file or a signed artifact, replaced while it runs
 //	health.go    what /readyz looks at, and the watcher's metrics
+//	refreshes.go a line when trust servers stop answering, and when they do again
 //	state.go     whether the state folder can be written, for /readyz
 //	hosts.go     config containerd: a hosts.toml
 //	verifier.go  as an image verifier plugin of containerd

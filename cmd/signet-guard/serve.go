@@ -87,6 +87,7 @@ func serve(ctx context.Context, o *options, environ []string, stdout, stderr io.
 	looks := make(chan struct{}, 1)
 	announced := make(chan error, 1)
 	running.Go(func() { g.onHangup(work, hangup, looks) })
+	running.Go(func() { (&refreshLog{servers: g.watcher.Servers, log: g.log}).run(work) })
 	running.Go(func() {
 		g.policy.run(work, time.Duration(o.policyEvery), looks, func() { announced <- g.announce(at, stderr) })
 	})
