@@ -62,17 +62,12 @@ goes before the file, which goes before the default.`,
 		Args:    program.NoArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.load(cmd.Flags(), environ); err != nil {
-				return program.UsageError{Err: err}
+				return o.logged(cmd, "the options cannot be used", program.UsageError{Err: err})
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := serve(cmd.Context(), o, environ, cmd.OutOrStdout(), cmd.ErrOrStderr())
-			if err != nil && o.logFormat == "json" { // of which every line is one
-				o.logger(cmd.ErrOrStderr()).Error("the gate ended", "error", err)
-				err = program.LoggedError{Err: err}
-			}
-			return err
+			return o.logged(cmd, "the gate ended", serve(cmd.Context(), o, environ, cmd.OutOrStdout(), cmd.ErrOrStderr()))
 		},
 	}
 	o.register(root.PersistentFlags())

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/signet-trust/signet/cmd/internal/program"
@@ -163,6 +164,11 @@ func (o *options) addresses() map[string]string {
 
 // logger logs to w as the options say.
 func (o *options) logger(w io.Writer) *slog.Logger { return program.Logger(w, o.logLevel, o.logFormat) }
+
+// logged has an error that ends cmd in the log, where every line of that is JSON.
+func (o *options) logged(cmd *cobra.Command, message string, err error) error {
+	return program.Logged(o.logger(cmd.ErrOrStderr()), o.logFormat, cmd.Root().Name(), message, err)
+}
 
 // print writes what holds as a configuration file. There are no secrets in it.
 func (o *options) print(w io.Writer, flags *pflag.FlagSet) error {

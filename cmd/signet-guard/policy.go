@@ -17,6 +17,7 @@ import (
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/client/registry"
 	"github.com/signet-trust/signet/cmd/internal/policies"
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/guard"
 	"github.com/signet-trust/signet/policy"
 	"github.com/signet-trust/signet/tuf"
@@ -225,15 +226,57 @@ func loadAnchors(path string) (client.Anchors, error) {
 		return nil, nil
 	}
 	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("trust: %w", err)
+		return nil, trustError{fmt.Errorf("trust: %w", err)}
 	}
-	return client.LoadAnchors(path)
+	anchors, err := client.LoadAnchors(path)
+	if err != nil {
+		return nil, trustError{fmt.Errorf("trust: %w", err)}
+	}
+	return anchors, nil
 }
 
-// run looks again and again until ctx ends. Until there is a policy, it looks more
-// often, and calls first once there is.
+// A trustError is what is wrong with trust.json.
+type trustError struct{ error }
+
+// Unwrap returns it.
+func (e trustError) Unwrap() error { return e.error }
+
+// advisePolicy names the options that give the policy, and what to do where it cannot be
+// had.
+func advisePolicy(from, trust string, err error) error {
+	file, broken := errors.AsType[*policy.FileError](err)
+	name := strings.TrimPrefix(from, policies.Scheme)
+	_, noTrust := errors.AsType[trustError](err)
+	switch {
+	case noTrust:
+		return program.Advise(fmt.Errorf("--%w", err), "look at %s, the file of --trust; signet trust add --config-dir FOLDER writes one", trust)
+	case broken && !isArtifact(from):
+		return program.Advise(fmt.Errorf("--policy: %w", err), "signet policy check %s tells all that is wrong with it", from)
+	case broken && !strings.Contains(file.File, "@"): // no digest: what stands in the option
+		return program.Advise(fmt.Errorf("--policy: %w", err), "name an artifact as oci://NAME:TAG")
+	case broken:
+		return program.Advise(err, "mend the policy, then signet policy push FILE %[1]s, and signet sign %[1]s; it is then taken up by itself", name)
+	case !isArtifact(from):
+		return program.Advise(fmt.Errorf("--policy: %w", err), "look at the name of the file, at the folder that this runs in, and whether it may be read")
+	case errors.Is(err, tuf.RuleAnchor):
+		return program.Advise(err, "--trust names nobody who may sign it: signet trust add with the policy's repository adds them; or correct --policy; it is then taken up by itself")
+	case tuf.IsRefusal(err):
+		return program.Advise(err, "have it signed by those whom --trust names, signet sign %s; it is then taken up by itself", name)
+	}
+	return program.Advise(err, "look whether its registry and its trust server answer from here; it is looked for again by itself, and at once at SIGHUP")
+}
+
+// While there is no policy, and everything is refused, it is looked for after soonest,
+// and then after twice as long each time, up to latest: nobody is asked, and nothing
+// logged, more often.
+const (
+	soonest = 2 * time.Second
+	latest  = 30 * time.Second
+)
+
+// run looks again and again until ctx ends. It calls first once there is a policy.
 func (l *loader) run(ctx context.Context, every time.Duration, hangup <-chan struct{}, first func()) {
-	const soon = 2 * time.Second // while everything is refused
+	lacking := soonest
 	for {
 		err := l.look(ctx)
 		wait := every
@@ -241,9 +284,15 @@ func (l *loader) run(ctx context.Context, every time.Duration, hangup <-chan str
 			first()
 			first = nil
 		}
+		if err == nil {
+			lacking = soonest
+		}
 		if err != nil && !errors.Is(err, context.Canceled) {
-			l.log.Error("there is no policy: everything is refused", "policy", l.from, "error", err)
-			wait = min(soon, every)
+			l.gate.Lack(err)
+			wait = min(lacking, every)
+			advised := advisePolicy(l.from, l.trust, err)
+			l.log.Error("there is no policy: everything is refused", "policy", l.from, "error", err, "hint", program.Hint("signet-guard", advised), "again_in", wait)
+			lacking = min(2*lacking, latest)
 		} else if until := l.until.Load(); until != nil {
 			wait = max(min(every, time.Until(*until)), time.Second)
 		}
@@ -254,6 +303,7 @@ func (l *loader) run(ctx context.Context, every time.Duration, hangup <-chan str
 			return
 		case <-hangup:
 			timer.Stop()
+			lacking = soonest
 		case <-timer.C:
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"github.com/signet-trust/signet/client"
 	"github.com/signet-trust/signet/client/registry"
 	"github.com/signet-trust/signet/cmd/internal/policies"
+	"github.com/signet-trust/signet/cmd/internal/program"
 	"github.com/signet-trust/signet/guard"
 	"github.com/signet-trust/signet/policy"
 	"github.com/signet-trust/signet/tuf"
@@ -142,6 +144,57 @@ func TestSignedPolicyExpiresAtOnce(t *testing.T) {
 				t.Errorf("%+v, %v; exempt: %t", d, err, l.kubernetes().Exempt("lab"))
 			}
 		})
+	}
+}
+
+// A gate that has no policy yet says that it listens, and why it is not ready, and asks
+// again and again, less and less often.
+func TestPolicyThatNobodySigned(t *testing.T) {
+	r := newRoom(t)
+	const from = "oci://registry.example.com/team/policy:production"
+	var said output
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, r.args("gate", "--policy", from, "--drain", "1ms"), nil, io.Discard, &said) }()
+	defer func() {
+		stop()
+		if status := <-ended; status != 0 {
+			t.Errorf("exit %d: %s", status, &said)
+		}
+	}()
+	where := regexp.MustCompile(`is it well\?  (http://[^/]*)/readyz`)
+	eventually(t, "where it listens", func() bool {
+		return strings.Contains(said.String(), "door decide at https://") && strings.Contains(said.String(), "not ready yet") && where.MatchString(said.String())
+	})
+	health := where.FindStringSubmatch(said.String())[1]
+	eventually(t, "the reason", func() bool {
+		status, body := get(t, health+"/readyz")
+		return status == 503 && strings.Contains(body, "none is loaded: ") && strings.Contains(body, "no trust anchor is set")
+	})
+	eventually(t, "what to do", func() bool {
+		return strings.Contains(said.String(), "level=ERROR") && strings.Contains(said.String(), "hint=\"--trust names nobody") && strings.Contains(said.String(), "again_in=2s")
+	})
+	eventually(t, "longer waits", func() bool { return strings.Contains(said.String(), "again_in=4s") })
+	if _, err := os.Stat(r.path("gate.ready")); err == nil {
+		t.Error("it has written that it is ready")
+	}
+}
+
+// What to do about a policy that cannot be had depends on why.
+func TestAdvicePolicy(t *testing.T) {
+	const from = "oci://registry.example.com/policy:1"
+	refusal := func(rule tuf.Rule) error { return &tuf.Refusal{Rule: rule} }
+	for want, err := range map[string]error{
+		"--trust names nobody":                      refusal(tuf.RuleAnchor),
+		"signet sign registry.example.com/policy:1": refusal(tuf.RuleAbsent),
+		"registry and its trust server":             errors.New("no route"),
+		"signet policy push":                        &policy.FileError{File: from + "@" + exempt, Line: 2},
+		"oci://NAME:TAG":                            &policy.FileError{File: from},
+		"/etc/trust.json":                           trustError{os.ErrNotExist},
+	} {
+		if got := program.Hint("signet-guard", advisePolicy(from, "/etc/trust.json", err)); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, expected %q", err, got, want)
+		}
 	}
 }
 

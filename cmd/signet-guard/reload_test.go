@@ -329,7 +329,7 @@ func TestEveryLineIsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wait(t)
-	lines(p.output.String(), `"`+at.Doors["decide"]+`"`, `"`+at.Health+`"`)
+	lines(p.output.String(), `"`+at.Doors["decide"]+`"`, `"`+at.Health+`"`, `"answers_for":"1.5s"`)
 
 	r.write(t, "broken.yaml", "version: 1\nrules: [what, that]\n")
 	for _, c := range []struct {
@@ -338,14 +338,65 @@ func TestEveryLineIsJSON(t *testing.T) {
 		has    string
 	}{
 		{r.args("no-policy", "--policy", r.path("broken.yaml")), 1, "broken.yaml:2"},
-		{r.args("no-listener", "--listen", "127.0.0.1:100000"), 1, "listen for decide"},
+		{r.args("no-listener", "--listen", r.taken(t)), 1, "listen for decide"},
 		{[]string{"--policy", r.path("policy.yaml")}, 2, "no door is open"},
+		{[]string{"--doors", "decode"}, 2, "is no door"},
+		{[]string{"--config", r.path("none.yaml")}, 2, "none.yaml"},
 	} {
 		var out, stderr strings.Builder
 		if status := run(t.Context(), append(c.args, "--log-format", "json"), nil, &out, &stderr); status != c.status {
 			t.Errorf("status %d, expected %d", status, c.status)
 		}
-		lines(out.String()+stderr.String(), c.has, `"level":"ERROR"`)
+		lines(out.String()+stderr.String(), c.has, `"level":"ERROR"`, `"hint":"`)
+	}
+}
+
+// taken returns an address that somebody else listens at.
+func (r room) taken(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+// What keeps a gate from starting is told with the option, the file, and what to do.
+func TestHintsAtTheStart(t *testing.T) {
+	r := newRoom(t)
+	r.write(t, "broken.yaml", "version: 1\nrules: [what, that]\n")
+	r.write(t, "broken.json", "{")
+	r.write(t, "no.pem", "nothing")
+	for name, c := range map[string]struct {
+		args []string
+		has  []string
+	}{
+		"a port that is taken":      {r.args("x", "--listen", r.taken(t)), []string{"--listen 127.0.0.1", "hint: another program"}},
+		"a door's that is":          {r.args("x", "--door-listen", "decide="+r.taken(t)), []string{"--door-listen 127.0.0.1", "hint: another program"}},
+		"health's that is":          {r.args("x", "--health-listen", r.taken(t)), []string{"--health-listen", "hint: another program"}},
+		"no policy":                 {r.args("x", "--policy", r.path("none.yaml")), []string{"--policy", "none.yaml", "hint: look at the name"}},
+		"a broken policy":           {r.args("x", "--policy", r.path("broken.yaml")), []string{"--policy", "broken.yaml:2", "hint: signet policy check "}},
+		"no trust.json":             {r.args("x", "--trust", r.path("none.json")), []string{"--trust", "none.json", "hint: look at ", "signet trust add"}},
+		"a broken trust.json":       {r.args("x", "--trust", r.path("broken.json")), []string{"--trust", "broken.json", "hint: look at "}},
+		"no configuration":          {r.args("x", "--config", r.path("none.yaml")), []string{"--config", "none.yaml", "hint: look at the name"}},
+		"a broken configuration":    {r.args("x", "--config", r.path("broken.yaml")), []string{"broken.yaml:1", "hint: correct "}},
+		"no certificate":            {r.args("x", "--tls-cert", r.path("none.pem")), []string{"--tls-cert", "none.pem", "hint: look at the name"}},
+		"a broken certificate":      {r.args("x", "--tls-cert", r.path("no.pem")), []string{"--tls-cert", "no.pem", "hint: give the certificate"}},
+		"a broken client-ca":        {r.args("x", "--client-ca", r.path("no.pem")), []string{"--client-ca", "no.pem", "hint: "}},
+		"a state folder that is no": {r.args("x", "--state", r.path("no.pem")), []string{"--state", "no.pem", "hint: give --state"}},
+		"a log that cannot be":      {r.args("x", "--decision-log", r.path("no.pem/x")), []string{"--decision-log", "no.pem/x", "hint: "}},
+		"an option that is none":    {[]string{"--door", "decide"}, []string{"--door", "hint: signet-guard --help"}},
+	} {
+		var stderr strings.Builder
+		if status := run(t.Context(), c.args, nil, io.Discard, &stderr); status != 1 && status != 2 {
+			t.Errorf("%s: exit %d", name, status)
+		}
+		for _, has := range c.has {
+			if !strings.Contains(stderr.String(), has) {
+				t.Errorf("%s: no %q in %q", name, has, stderr.String())
+			}
+		}
 	}
 }
 

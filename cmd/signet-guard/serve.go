@@ -43,6 +43,7 @@ type gate struct {
 	certs   *program.Certificates
 	clients *authorities // nil: clients show no certificates
 	audit   *lineFile    // the decision log, where it is a file
+	said    bool         // where the doors are
 
 	up       atomic.Bool
 	entrance *guard.Entrance
@@ -75,12 +76,15 @@ func serve(ctx context.Context, o *options, environ []string, stdout, stderr io.
 		// A file that does not work is a mistake to be told at once. An artifact may
 		// have to wait for its registry.
 		if err := g.policy.look(ctx); err != nil {
-			return err
+			return advisePolicy(o.policy, o.trust, err)
 		}
 	}
 	at := ready{PID: os.Getpid(), Doors: map[string]string{}}
 	if err := g.listen(held, &at); err != nil {
 		return errors.Join(err, g.close())
+	}
+	if isArtifact(o.policy) {
+		g.say(at, stderr, "not ready yet: there is no policy so far, and everything is refused", false)
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -116,7 +120,7 @@ func serve(ctx context.Context, o *options, environ []string, stdout, stderr io.
 func open(o *options, stdout, stderr io.Writer) (*gate, error) {
 	g := &gate{options: o, log: o.logger(stderr), failed: make(chan error, 16)}
 	if err := os.MkdirAll(o.state, 0o700); err != nil {
-		return nil, fmt.Errorf("--state: %w", err)
+		return nil, program.Advise(fmt.Errorf("--state: %w", err), "give --state a folder that the gate may write to and that outlives it, such as /var/lib/signet-guard")
 	}
 	config := guard.Config{Log: g.log, Timeout: time.Duration(o.decideWithin), Version: program.Version()}
 	switch o.decisionLog {
@@ -212,7 +216,11 @@ func (g *gate) listen(held *inherited, at *ready) error {
 		}
 		l, err := held.take(socket, address)
 		if err != nil {
-			return fmt.Errorf("listen for %s: %w", strings.Join(names, ", "), err)
+			option := "--door-listen"
+			if address == o.listen {
+				option = "--listen"
+			}
+			return fmt.Errorf("%s %s: listen for %s: %w", option, address, strings.Join(names, ", "), err)
 		}
 		url := g.serveAt(l, address, names)
 		for _, name := range names {
@@ -276,19 +284,30 @@ func (g *gate) server(h http.Handler) *http.Server {
 	}
 }
 
-// announce says where the gate is, and writes the ready file.
+// announce says that the gate is ready, and where, and writes the ready file.
 func (g *gate) announce(at ready, stderr io.Writer) error {
-	if g.options.logFormat == "json" {
-		g.log.Info("ready", "doors", at.Doors, "health", at.Health)
-		return program.WriteReady(g.options.readyFile, at)
-	}
-	for _, name := range g.options.doors {
-		fmt.Fprintf(stderr, "signet-guard: door %s at %s\n", name, at.Doors[name])
-	}
-	if at.Health != "" {
-		fmt.Fprintf(stderr, "  is it well?  %s/readyz, %s/metrics\n", at.Health, at.Health)
-	}
+	g.say(at, stderr, "ready", true)
 	return program.WriteReady(g.options.readyFile, at)
+}
+
+// say tells where the gate listens, once in text, and how it is.
+func (g *gate) say(at ready, stderr io.Writer, how string, isReady bool) {
+	if g.options.logFormat == "json" {
+		g.log.Info(how, "doors", at.Doors, "health", at.Health)
+		return
+	}
+	if !g.said {
+		for _, name := range g.options.doors {
+			fmt.Fprintf(stderr, "signet-guard: door %s at %s\n", name, at.Doors[name])
+		}
+		if at.Health != "" {
+			fmt.Fprintf(stderr, "  is it well?  %s/readyz, %s/metrics\n", at.Health, at.Health)
+		}
+	}
+	if g.said || !isReady {
+		fmt.Fprintf(stderr, "signet-guard: %s\n", how)
+	}
+	g.said = true
 }
 
 // onHangup takes up new certificates, a new policy and a new file for the decision

@@ -45,7 +45,7 @@ func (a *authorities) read() error {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(data) {
-		return fmt.Errorf("--client-ca: %s holds no PEM certificate", a.path)
+		return program.Advise(fmt.Errorf("--client-ca: %s holds no PEM certificate", a.path), "give the certificate of the authority that clients' certificates are by, in PEM")
 	}
 	a.data, a.pool = data, pool
 	return nil

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
@@ -116,6 +117,11 @@ func (o *options) load(flags *pflag.FlagSet, environ []string) error {
 
 // logger logs to w as the options say.
 func (o *options) logger(w io.Writer) *slog.Logger { return program.Logger(w, o.logLevel, o.logFormat) }
+
+// logged has an error that ends cmd in the log, where every line of that is JSON.
+func (o *options) logged(cmd *cobra.Command, message string, err error) error {
+	return program.Logged(o.logger(cmd.ErrOrStderr()), o.logFormat, cmd.Root().Name(), message, err)
+}
 
 // check refuses combinations that make no sense.
 func (o *options) check() error {

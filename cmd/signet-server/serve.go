@@ -97,7 +97,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 		stop(nil)
 		running.Wait()
 	}()
-	if err := o.announce(ctx, at, keys, stderr); err != nil {
+	if err := o.announce(ctx, at, keys, log, stderr); err != nil {
 		return err
 	}
 	if o.readyFile != "" {
@@ -200,7 +200,15 @@ func reloadOnHangup(ctx context.Context, certs *program.Certificates) {
 
 // announce says in a few lines where the server is and what to do next, and
 // writes the ready file.
-func (o *options) announce(ctx context.Context, at ready, keys server.Signer, stderr io.Writer) error {
+func (o *options) announce(ctx context.Context, at ready, keys server.Signer, log *slog.Logger, stderr io.Writer) error {
+	if o.logFormat == "json" {
+		attrs := []any{"url", at.URL, "health", at.Health, "ca", at.CA, "token_file", at.Token}
+		if identity, err := keys.Identity(ctx); err == nil {
+			attrs = append(attrs, "identity", identity.Key.ID())
+		}
+		log.Info("ready", attrs...)
+		return program.WriteReady(o.readyFile, at)
+	}
 	fmt.Fprintf(stderr, "signet-server: serving %s\n", at.URL)
 	// Publishers compare it with what signet login shows. A signer elsewhere that is
 	// down tells its identity itself.

@@ -56,11 +56,13 @@ goes before the file, which goes before the default.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.load(cmd.Flags(), environ); err != nil {
-				return program.UsageError{Err: err}
+				return o.logged(cmd, "the options cannot be used", program.UsageError{Err: err})
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o, cmd.ErrOrStderr()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.logged(cmd, "the signer ended", serve(cmd.Context(), o, cmd.ErrOrStderr()))
+		},
 	}
 	o.register(root.PersistentFlags())
 	root.AddCommand(

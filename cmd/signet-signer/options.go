@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/signet-trust/signet/cmd/internal/program"
@@ -116,3 +117,8 @@ func (o *options) tls() api.TLSFiles {
 
 // logger logs to w as the options say.
 func (o *options) logger(w io.Writer) *slog.Logger { return program.Logger(w, o.logLevel, o.logFormat) }
+
+// logged has an error that ends cmd in the log, where every line of that is JSON.
+func (o *options) logged(cmd *cobra.Command, message string, err error) error {
+	return program.Logged(o.logger(cmd.ErrOrStderr()), o.logFormat, cmd.Root().Name(), message, err)
+}

@@ -43,10 +43,10 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 
 	main, err := api.NewServer(o.listen, api.NewHandler(service, service.Ready, log), o.tls(), log)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; make the files for both sides with: signet-signer tls --host NAME", err)
+		return program.Advise(err, "make the files for both sides with: signet-signer tls --host NAME")
 	}
 	if err != nil {
-		return err
+		return program.Advise(err, "look at the files of --tls-ca, --tls-cert and --tls-key; signet-signer tls makes all three for both sides")
 	}
 	warnOfExpiry(o.tls().Certificate, time.Now(), log)
 	listener, err := net.Listen("tcp", o.listen)
@@ -68,7 +68,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 		go func() { failed <- health.Serve(healthListener) }()
 	}
 	go func() { failed <- main.ServeTLS(listener, "", "") }()
-	if err := o.announce(at, stderr); err != nil {
+	if err := o.announce(at, log, stderr); err != nil {
 		return errors.Join(err, main.Close(), health.Close())
 	}
 	if o.readyFile != "" {
@@ -126,7 +126,11 @@ func newHealth(o *options) *cobra.Command {
 }
 
 // announce says where the signer is, and writes the ready file.
-func (o *options) announce(at ready, stderr io.Writer) error {
+func (o *options) announce(at ready, log *slog.Logger, stderr io.Writer) error {
+	if o.logFormat == "json" {
+		log.Info("ready", "url", at.URL, "identity", at.Identity, "health", at.Health)
+		return program.WriteReady(o.readyFile, at)
+	}
 	fmt.Fprintf(stderr, "signet-signer: serving %s\n  identity:  %s\n", at.URL, at.Identity)
 	if at.Health != "" {
 		fmt.Fprintf(stderr, "  is it well? %s/readyz\n", at.Health)

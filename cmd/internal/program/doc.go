@@ -3,6 +3,7 @@
 // and are asked whether they live.
 //
 //	program.go   exit status, usage errors, version
+//	hint.go      what to do about an error at the start; errors in a log of JSON
 //	options.go   a flag goes before the environment, that before the file
 //	file.go      the configuration file: what nobody knows is refused, with its line
 //	duration.go  90d, 12h, 30s

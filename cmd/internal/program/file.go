@@ -16,11 +16,11 @@ type ConfigFile struct{ path string }
 func openConfig(path string) (ConfigFile, *yaml.Node, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return ConfigFile{}, nil, fmt.Errorf("configuration: %w", err)
+		return ConfigFile{}, nil, Advise(fmt.Errorf("configuration (--config): %w", err), "look at the name of the file that --config, or the environment in its place, gives, and whether it may be read")
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
-		return ConfigFile{}, nil, fmt.Errorf("configuration %s: %w", path, err)
+		return ConfigFile{}, nil, correctConfig(path, fmt.Errorf("configuration %s: %w", path, err))
 	}
 	if len(document.Content) == 0 {
 		return ConfigFile{}, nil, nil
@@ -30,7 +30,11 @@ func openConfig(path string) (ConfigFile, *yaml.Node, error) {
 
 // Errorf returns an error about a place in the file.
 func (f ConfigFile) Errorf(at *yaml.Node, format string, args ...any) error {
-	return fmt.Errorf("configuration %s:%d: %w", f.path, at.Line, fmt.Errorf(format, args...))
+	return correctConfig(f.path, fmt.Errorf("configuration %s:%d: %w", f.path, at.Line, fmt.Errorf(format, args...)))
+}
+
+func correctConfig(path string, err error) error {
+	return Advise(err, "correct %s, the file of --config; docs/configuration.md has every key", path)
 }
 
 // Mapping calls do for every key of a mapping, once each.

@@ -35,6 +35,9 @@ func Run(ctx context.Context, root *cobra.Command, args []string, stdout, stderr
 	}
 	if !errors.As(err, new(LoggedError)) {
 		fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
+		if hint := Hint(root.Name(), err); hint != "" {
+			fmt.Fprintf(stderr, "hint: %s\n", hint)
+		}
 	}
 	if errors.As(err, new(UsageError)) {
 		return 2

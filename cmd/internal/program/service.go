@@ -36,6 +36,13 @@ func Logger(w io.Writer, level, format string) *slog.Logger {
 	}
 	handler := &slog.HandlerOptions{Level: l}
 	if format == "json" {
+		// A duration says its unit, as in text: "3s" rather than a number of nanoseconds.
+		handler.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+			if a.Value.Kind() == slog.KindDuration {
+				a.Value = slog.StringValue(a.Value.Duration().String())
+			}
+			return a
+		}
 		return slog.New(slog.NewJSONHandler(w, handler))
 	}
 	return slog.New(slog.NewTextHandler(w, handler))

@@ -90,10 +90,12 @@ func LoadCertificate(cert, key string) func(time.Time) (*tls.Certificate, error)
 		}
 		pair, err := tls.X509KeyPair(certPEM, keyPEM)
 		if err != nil {
-			return nil, fmt.Errorf("--tls-cert %s, --tls-key %s: %w", cert, key, err)
+			return nil, Advise(fmt.Errorf("--tls-cert %s, --tls-key %s: %w", cert, key, err),
+				"give the certificate with its chain, and the private key that it was made for, both in PEM")
 		}
 		if now.After(pair.Leaf.NotAfter) {
-			return nil, fmt.Errorf("--tls-cert %s expired at %s", cert, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+			return nil, Advise(fmt.Errorf("--tls-cert %s expired at %s", cert, pair.Leaf.NotAfter.UTC().Format(time.RFC3339)),
+				"have the certificate renewed; if it is in date, correct this machine's clock")
 		}
 		return &pair, nil
 	}
