@@ -120,7 +120,7 @@ func serve(ctx context.Context, o *options, environ []string, stdout, stderr io.
 func open(o *options, stdout, stderr io.Writer) (*gate, error) {
 	g := &gate{options: o, log: o.logger(stderr), failed: make(chan error, 16)}
 	if err := os.MkdirAll(o.state, 0o700); err != nil {
-		return nil, program.Advise(fmt.Errorf("--state: %w", err), "give --state a folder that the gate may write to and that outlives it, such as /var/lib/signet-guard")
+		return nil, program.AdviseFolder(fmt.Errorf("--state: %w", err), "--state")
 	}
 	config := guard.Config{Log: g.log, Timeout: time.Duration(o.decideWithin), Version: program.Version()}
 	switch o.decisionLog {

@@ -35,7 +35,7 @@ func (o *options) needData() error {
 		return nil
 	}
 	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return fmt.Errorf("data folder: %w", err)
+		return program.AdviseFolder(fmt.Errorf("--data: data folder: %w", err), "--data")
 	}
 	info, err := os.Stat(o.data)
 	if err != nil {
@@ -59,7 +59,11 @@ func openStore(ctx context.Context, o *options) (*store.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Options{KeepSchema: o.keepSchema}.Open(ctx, url)
+	db, err := store.Options{KeepSchema: o.keepSchema}.Open(ctx, url)
+	if o.ownDatabase() {
+		return db, program.AdviseFolder(err, "--data")
+	}
+	return db, program.Advise(err, "look at --database or --database-file, and whether the database answers from here")
 }
 
 // openExisting opens the database for a command that changes one. In a folder

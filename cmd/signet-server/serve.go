@@ -156,9 +156,10 @@ type closingSigner interface {
 // openSigner returns the signer elsewhere, or the one in this process.
 func openSigner(ctx context.Context, o *options, log *slog.Logger) (closingSigner, error) {
 	if o.signer != "" {
-		return signerapi.NewClient(signerapi.ClientConfig{
+		client, err := signerapi.NewClient(signerapi.ClientConfig{
 			URL: o.signer, TLS: signerapi.TLSFiles{CA: o.signerCA, Certificate: o.signerCert, Key: o.signerKey},
 		})
+		return client, program.Advise(err, "look at --signer, and at the files of --signer-ca, --signer-cert and --signer-key, which signet-signer tls makes")
 	}
 	lives := o.maxLives()
 	for _, rule := range o.rules { // the server holds each name to its own

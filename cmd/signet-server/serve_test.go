@@ -267,18 +267,53 @@ func TestStartFailures(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
 		says string
+		hint string
 	}{
-		"the port is taken":     {[]string{"--data", data(), "--listen", taken.Addr().String(), "--health-listen", "off"}, "--listen"},
-		"no such certificate":   {[]string{"--data", data(), "--tls-cert", "/nowhere", "--tls-key", "/nowhere"}, "--tls-key"},
-		"no such database":      {[]string{"--data", data(), "--database", "mysql://x/y"}, "expected sqlite:PATH or"},
-		"data is a file":        {[]string{"--data", write(t, "data", "", 0o600)}, "data folder"},
-		"a name that is none":   {[]string{"--data", data(), "--tls-name", "not a name"}, "--tls-name"},
-		"no folder for ready":   {[]string{"--data", data(), "--listen", "localhost:0", "--health-listen", "off", "--ready-file", "/nowhere/ready"}, "--ready-file"},
-		"no signer certificate": {[]string{"--data", data(), "--signer", "https://localhost:1", "--signer-ca", "/nowhere", "--signer-cert", "/nowhere", "--signer-key", "/nowhere"}, "/nowhere"},
+		"the port is taken":     {[]string{"--data", data(), "--listen", taken.Addr().String(), "--health-listen", "off"}, "--listen", "another program has that address"},
+		"no such certificate":   {[]string{"--data", data(), "--tls-cert", "/nowhere", "--tls-key", "/nowhere"}, "--tls-key", "look at the name of the file"},
+		"no such database":      {[]string{"--data", data(), "--database", "mysql://x/y"}, "expected sqlite:PATH or", "--database-file"},
+		"data is a file":        {[]string{"--data", write(t, "data", "", 0o600)}, "--data: data folder", "give --data a folder"},
+		"a name that is none":   {[]string{"--data", data(), "--tls-name", "not a name"}, "--tls-name", ""},
+		"no folder for ready":   {[]string{"--data", data(), "--listen", "localhost:0", "--health-listen", "off", "--ready-file", "/nowhere/ready"}, "--ready-file", "look at the name of the file"},
+		"no signer certificate": {[]string{"--data", data(), "--signer", "https://localhost:1", "--signer-ca", "/nowhere", "--signer-cert", "/nowhere", "--signer-key", "/nowhere"}, "/nowhere", "--signer-ca"},
 	} {
 		status, _, stderr := call(t, nil, c.args...)
 		if status != 1 || !strings.Contains(stderr, c.says) {
 			t.Errorf("%s: exit %d, expected 1 and %q in %q", name, status, c.says, stderr)
+		}
+		if _, hint, _ := strings.Cut(stderr, "\nhint: "); (hint == "") != (c.hint == "") || !strings.Contains(hint, c.hint) {
+			t.Errorf("%s: expected the hint %q in %q", name, c.hint, stderr)
+		}
+	}
+}
+
+// With --log-format json every line is JSON: where the server is, and what keeps it from
+// starting, options that make no sense too.
+func TestEveryLineIsJSON(t *testing.T) {
+	r := startServer(t, filepath.Join(t.TempDir(), "data"), "--log-format", "json")
+	if status := r.stop(); status != 0 {
+		t.Errorf("exit %d", status)
+	}
+	text := r.stderr.String()
+	for _, args := range [][]string{
+		{"--reads", "nobody"},
+		{"--config", "/nowhere/config.yaml"},
+		{"--data", write(t, "data", "", 0o600)},
+	} {
+		status, _, stderr := call(t, nil, append(args, "--log-format", "json")...)
+		if status == 0 || !strings.Contains(stderr, `"level":"ERROR"`) || !strings.Contains(stderr, `"hint":"`) {
+			t.Errorf("%s: exit %d: %s", args, status, stderr)
+		}
+		text += stderr
+	}
+	for line := range strings.Lines(text) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("no JSON: %s", line)
+		}
+	}
+	for _, has := range []string{`"url":"` + r.ready.URL + `"`, `"identity":"`, `"token_file":"` + r.ready.Token + `"`, `"at_most":"30s"`} {
+		if !strings.Contains(text, has) {
+			t.Errorf("no line has %s:\n%s", has, text)
 		}
 	}
 }

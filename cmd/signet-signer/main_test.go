@@ -410,6 +410,23 @@ func TestConfiguration(t *testing.T) {
 			}
 		})
 	}
+	// With --log-format json what goes wrong is JSON, too, with what to do.
+	for _, args := range [][]string{{"--snapshot-life", "1h"}, {"--config", "none.yaml"}, {"--data", "good.yaml"}} {
+		var stderr bytes.Buffer
+		t.Chdir(p.dir)
+		status := run(t.Context(), append(args, "--log-format", "json"), nil, io.Discard, &stderr)
+		if status == 0 || !json.Valid(stderr.Bytes()) || !strings.Contains(stderr.String(), `"hint":"`) {
+			t.Errorf("%s: exit %d: %s", args, status, &stderr)
+		}
+	}
+	var said bytes.Buffer
+	o := &options{logLevel: "info", logFormat: "json"}
+	if err := o.announce(ready{URL: "https://localhost:4444", Identity: "f00"}, o.logger(&said), &said); err != nil {
+		t.Error(err)
+	}
+	if !json.Valid(said.Bytes()) || !strings.Contains(said.String(), `"url":"https://localhost:4444","identity":"f00"`) {
+		t.Errorf("it says where it is as %s", &said)
+	}
 	for _, folder := range []string{"from-file", "from-env"} {
 		if _, err := os.Stat(filepath.Join(p.dir, folder)); err != nil {
 			t.Error(err)

@@ -32,7 +32,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) (err error) {
 	log := o.logger(stderr)
 	service, err := signer.Open(ctx, o.signer(log))
 	if err != nil {
-		return err
+		return program.AdviseFolder(err, "--data")
 	}
 	defer func() { err = errors.Join(err, service.Close()) }()
 	identity, err := service.Identity(ctx)

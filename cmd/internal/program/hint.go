@@ -25,6 +25,19 @@ func Advise(err error, format string, args ...any) error {
 	return advisedError{err, fmt.Sprintf(format, args...)}
 }
 
+// AdviseFolder is Advise for a folder that an option gives and that cannot be made or
+// written; other errors stay as they are.
+func AdviseFolder(err error, option string) error {
+	if !isFolderTrouble(err) {
+		return err
+	}
+	return Advise(err, "give %s a folder that the user this runs as may write to; look at the owner and the mode of what is there, and of the folders above", option)
+}
+
+func isFolderTrouble(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrPermission)
+}
+
 // Hint is what can be done about err, or "". name is the program's.
 func Hint(name string, err error) string {
 	if own, ok := errors.AsType[advisedError](err); ok {
@@ -41,7 +54,7 @@ func Hint(name string, err error) string {
 		return "look at the name of the file, and at the folder that this runs in"
 	case errors.Is(err, syscall.ENOSPC):
 		return "the disk is full; make room, then start again"
-	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrPermission):
+	case isFolderTrouble(err):
 		return "the user that this runs as has to be allowed to; look at the owner and the mode of the file and of its folders, or choose another place with that option"
 	}
 	return ""
