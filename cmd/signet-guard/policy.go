@@ -42,6 +42,7 @@ type loader struct {
 	current *policy.Policy // in use
 	anchors client.Anchors
 	failing bool
+	dropped bool // the one from before was taken away, and none came since
 }
 
 // newLoader returns a loader of what two options name.
@@ -86,16 +87,19 @@ func (l *loader) look(ctx context.Context) error {
 	err := l.load(ctx)
 	switch {
 	case err == nil:
-		l.failing = false
+		l.failing, l.dropped = false, false
 		return nil
 	case l.current == nil || ctx.Err() != nil:
+		if ctx.Err() == nil && !(l.dropped && tuf.IsRefusal(err)) { // of which the gate says already why
+			l.gate.Lack(err)
+		}
 		return err
 	}
 	l.failing = true
 	if gone := l.gone(ctx); gone != nil && ctx.Err() == nil {
 		l.rules.Store(nil)
 		l.gate.Drop(gone)
-		l.current = nil
+		l.current, l.dropped = nil, true
 		l.until.Store(nil)
 		return gone
 	}
@@ -288,7 +292,6 @@ func (l *loader) run(ctx context.Context, every time.Duration, hangup <-chan str
 			lacking = soonest
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {
-			l.gate.Lack(err)
 			wait = min(lacking, every)
 			advised := advisePolicy(l.from, l.trust, err)
 			l.log.Error("there is no policy: everything is refused", "policy", l.from, "error", err, "hint", program.Hint("signet-guard", advised), "again_in", wait)
