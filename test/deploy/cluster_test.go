@@ -191,3 +191,14 @@ func asYAML(t testing.TB, document map[string]any) string {
 	}
 	return string(data)
 }
+
+// refuses waits until the cluster refuses an unsigned image.
+func (c *cluster) refuses(t *testing.T, what string) {
+	t.Helper()
+	until(t, what, func(context.Context) error {
+		if out, _, err := c.kubectl(t, object("Pod", "shop", "probe", appRepo+":none"), "create", "--dry-run=server", "-f", "-"); err == nil {
+			return fmt.Errorf("it passes: %s", out)
+		}
+		return nil
+	})
+}

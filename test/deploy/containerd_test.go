@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -114,20 +115,32 @@ func push(t testing.TB, image string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return upload(t, image, onThisMachine(t, content))
+}
+
+// onThisMachine makes content an image of this machine's platform.
+func onThisMachine(t testing.TB, content v1.Image, entrypoint ...string) v1.Image {
+	t.Helper()
 	file, err := content.ConfigFile()
 	if err != nil {
 		t.Fatal(err)
 	}
 	file = file.DeepCopy()
-	file.OS, file.Architecture = "linux", runtime.GOARCH
+	file.OS, file.Architecture, file.Config.Entrypoint = "linux", runtime.GOARCH, entrypoint
 	if content, err = mutate.ConfigFile(content, file); err != nil {
 		t.Fatal(err)
 	}
-	tag, err := name.ParseReference(image, name.Insecure)
+	return content
+}
+
+// upload puts content into a registry, and returns its digest.
+func upload(t testing.TB, image string, content v1.Image) string {
+	t.Helper()
+	ref, err := name.ParseReference(image, name.Insecure)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(tag, content); err != nil {
+	if err := remote.Write(ref, content); err != nil {
 		t.Fatal(err)
 	}
 	digest, err := content.Digest()

@@ -188,28 +188,8 @@ func pushFiles(t testing.TB, image string, files, annotations map[string]string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := content.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = file.DeepCopy()
-	file.OS, file.Architecture, file.Config = "linux", runtime.GOARCH, v1.Config{Entrypoint: []string{"/pause"}}
-	if content, err = mutate.ConfigFile(content, file); err != nil {
-		t.Fatal(err)
-	}
-	content = mutate.MediaType(mutate.Annotations(content, annotations).(v1.Image), types.OCIManifestSchema1)
-	ref, err := name.ParseReference(image, name.Insecure)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(ref, content); err != nil {
-		t.Fatal(err)
-	}
-	digest, err := content.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return digest.String()
+	content = onThisMachine(t, content, "/pause")
+	return upload(t, image, mutate.MediaType(mutate.Annotations(content, annotations).(v1.Image), types.OCIManifestSchema1))
 }
 
 // TestCRIVerifier tries signet-guard as an image verifier plugin where Kubernetes pulls,
